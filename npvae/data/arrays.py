@@ -24,6 +24,12 @@ def load_arrays(path, test_fraction=0.1):
         raise FileNotFoundError(f"{path}: there is no such file.") from None
     except Exception as error:  # numpy.load raises six different types on damaged files
         raise ValueError(f"{path}: cannot be read as .npy or .npz without pickle ({type(error).__name__}: {error}).") from error
+    return from_arrays(path, arrays, test_fraction)
+
+
+def from_arrays(path, arrays, test_fraction=0.1):
+    """The same from arrays in memory, a dict with the KEYS; `path` gives the name and stands in the errors."""
+    path = pathlib.Path(path)
     if "train" not in arrays and len(arrays) == 1:
         arrays = {"train": next(iter(arrays.values()))}
     unknown = [key for key in arrays if key not in KEYS]
