@@ -66,8 +66,12 @@ class Optimizer:
         name = type(self).__name__
         if not isinstance(theta, np.ndarray) or not np.issubdtype(theta.dtype, np.inexact):
             raise TypeError(f"{name}.step: theta must be an array of floats, which is changed in place; got {theta!r:.60}.")
-        if np.shape(grad) != theta.shape:
-            raise ValueError(f"{name}.step: grad has shape {np.shape(grad)} but theta has shape {theta.shape}.")
+        if not theta.flags.writeable:
+            raise ValueError(f"{name}.step: theta is read-only; it must be an array that can be changed in place.")
+        if not isinstance(grad, np.ndarray) or grad.dtype.kind not in "fc" or not np.can_cast(grad.dtype, theta.dtype, "same_kind"):
+            raise TypeError(f"{name}.step: grad must be an array of floats, like theta ({theta.dtype}); got {grad!r:.60}.")
+        if grad.shape != theta.shape:
+            raise ValueError(f"{name}.step: grad has shape {grad.shape} but theta has shape {theta.shape}.")
         for average in self.averages:
             a = getattr(self, average)
             if a is not None and a.shape != theta.shape:

@@ -29,7 +29,7 @@ def load_arrays(path, test_fraction=0.1):
 
 def from_arrays(path, arrays, test_fraction=0.1):
     """The same from arrays in memory, a dict with the KEYS; `path` gives the name and stands in the errors."""
-    path = pathlib.Path(path)
+    path, arrays = pathlib.Path(path), dict(arrays)
     if "train" not in arrays and len(arrays) == 1:
         arrays = {"train": next(iter(arrays.values()))}
     unknown = [key for key in arrays if key not in KEYS]

@@ -30,10 +30,8 @@ class Model:
 
     def __init__(self, encoder, decoder, likelihood, latent_dim):
         self.encoder, self.decoder = (c if isinstance(c, Chain) else Chain([c]) for c in (encoder, decoder))
-        self.likelihood = likelihood
+        self.likelihood = _instance(self._name, likelihood)
         self.latent_dim = positive_integer(self._name, "latent_dim", latent_dim)
-        if not isinstance(likelihood, Layer):
-            raise TypeError(f"{self._name}: likelihood must be an instance such as Bernoulli(), got {likelihood!r}.")
         self.data_dim = self._measure()
         self._gather()
 
@@ -53,6 +51,8 @@ class Model:
         if not isinstance(hidden, (tuple, list)):
             raise TypeError(f"{cls.__name__}.dense: hidden must be a tuple of widths such as (400,), got {hidden!r}.")
         widths = [positive_integer(cls.__name__, "hidden", n) for n in hidden]
+        if not callable(activation):
+            raise TypeError(f"{cls.__name__}.dense: activation must be a Layer class such as Tanh, got {activation!r}.")
 
         def chain(*widths):
             layers = []
@@ -61,7 +61,7 @@ class Model:
             return Chain(layers[:-1])  # the last layer is linear
 
         encoder = chain(data_dim, *widths, cls.code_width * latent_dim)
-        decoder = chain(latent_dim, *reversed(widths), likelihood.n_outputs(data_dim))
+        decoder = chain(latent_dim, *reversed(widths), _instance(f"{cls.__name__}.dense", likelihood).n_outputs(data_dim))
         if output_mean is not None:
             has_shape(f"{cls.__name__}.dense", "output_mean", output_mean, (data_dim,), "give the mean of each data column.")
             finite(f"{cls.__name__}.dense", output_mean=np.asarray(output_mean))
@@ -145,8 +145,8 @@ class Model:
         return z if np.iscomplexobj(z) else z.astype(self.real_dtype, copy=False)
 
     def _beta(self, where, beta):
-        if isinstance(beta, complex) or not 0 <= beta < np.inf:
-            raise ValueError(f"{self._name}.{where}: beta must be a finite number of at least 0, got {beta}.")
+        if not isinstance(beta, (int, float, np.integer, np.floating)) or not 0 <= beta < np.inf:
+            raise ValueError(f"{self._name}.{where}: beta must be a finite number of at least 0, got {beta!r}.")
         return float(beta)
 
     def _checked(self, where, loss, **stages):
@@ -160,6 +160,13 @@ class Model:
                 finite(at, hints.get(name, ""), **{name: value})
             raise NonFiniteError(f"{at}: the loss is {loss.total}, though every term is finite.")
         return loss
+
+
+def _instance(where, likelihood):
+    """-> likelihood, if it is one.  Raises TypeError."""
+    if not isinstance(likelihood, Layer):
+        raise TypeError(f"{where}: likelihood must be an instance such as Bernoulli(), got {likelihood!r}.")
+    return likelihood
 
 
 def _values(layer):

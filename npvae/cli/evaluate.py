@@ -1,0 +1,109 @@
+"""What a trained model is worth on held-out data, in nats per example, each number with its standard error.
+
+examples:
+  npvae evaluate --model npvae-run --binarize threshold             ELBO and log-likelihood of black-and-white pixels
+  npvae evaluate --model npvae-run --binarize none                  grey pixels: a cross-entropy, and called so
+  npvae evaluate --model npvae-run --binarize dynamic --samples 5000
+"""
+
+from npvae.cli.common import BINARIZE, add_model_arguments, load_data, load_model, positive, say
+
+HELP = "ELBO and log-likelihood of held-out data"
+
+
+def add_arguments(parser):
+    """--model, --data, --split, --binarize, --samples, --limit, --seed."""
+    add_model_arguments(parser)
+    parser.add_argument("--split", choices=("train", "valid", "test"), default="test", help="which rows (default: test)")
+    parser.add_argument(
+        "--binarize",
+        choices=BINARIZE,
+        help="how grey pixels become black and white: at 1/2 (threshold), or drawn once with the seed (static, dynamic); "
+        "none reports a grey cross-entropy. Default: as in training, if that was not none",
+    )
+    parser.add_argument("--samples", type=positive, default=100, metavar="K", help="importance samples (default: 100)")
+    parser.add_argument("--limit", type=positive, metavar="N", help="only the first N rows")
+    parser.add_argument("--seed", type=int, default=0, help="of the draws (default: 0)")
+
+
+def run(args):
+    """Print the table, or the JSON object."""
+    model, settings, _ = load_model(args)
+    data = load_data(args, settings, model)
+    import numpy as np
+
+    from npvae.cli.running import binarized
+    from npvae.core.likelihoods import Bernoulli
+    from npvae.models import Autoencoder
+
+    x = data.floats(args.split, model.real_dtype)[: args.limit]
+    binarize = args.binarize or settings.get("binarize", "none")
+    x = binarized(x, binarize, args.seed)
+    grey = isinstance(model.likelihood, Bernoulli) and not np.all((x == 0) | (x == 1))
+    if grey and args.binarize is None:
+        raise ValueError(
+            f"the {args.split} rows of {data.name} are grey, and a Bernoulli likelihood is one of black and white: choose "
+            "--binarize threshold, static or dynamic, or --binarize none for the grey cross-entropy."
+        )
+    if isinstance(model, Autoencoder):
+        rows = [("reconstruction", _per_row(model, x), "squared-error or cross-entropy term; an autoencoder has no ELBO")]
+    else:
+        rows = _vae_rows(model, x, args, grey)
+    title = f"{len(x):,} {args.split} rows of {data.name}, binarize {binarize}, seed {args.seed}; nats per example"
+    lines = [title, ""]
+    lines += [f"  {name:<28}{np.mean(v):>14.4f}  +- {_error(v):.4f}   {note}" for name, v, note in rows]
+    result = {
+        "data": data.name, "split": args.split, "rows": len(x), "binarize": binarize, "seed": args.seed,
+        "units": "nats per example",
+        **{name: {"mean": float(np.mean(v)), "standard_error": _error(v)} for name, v, _ in rows},
+    }  # fmt: skip
+    if not isinstance(model, Autoencoder):
+        extra, more = _latent(model, x)
+        lines += extra
+        result.update(more)
+    say(args, "\n".join([*lines, "", f"Next: npvae sample --model {args.model}"]), result)
+
+
+def _vae_rows(model, x, args, grey):
+    """(name, value of each row, note) for the ELBO, its two terms and the importance-weighted bound."""
+    import numpy as np
+
+    from npvae import evaluation
+    from npvae.core.gaussian import kl_divergence
+
+    rng = np.random.default_rng(args.seed)
+    elbo = evaluation.elbo(model, x, rng)
+    kl = kl_divergence(*model.encode(x))
+    bound = evaluation.log_likelihood(model, x, rng, samples=args.samples)
+    if grey:
+        return [
+            ("grey cross-entropy + KL", -elbo, "a training loss, not a likelihood: the pixels are grey"),
+            ("grey cross-entropy", -elbo - kl, ""),
+            ("KL", kl, "KL( q(z|x) || N(0, I) )"),
+            (f"grey L_{args.samples}", bound, "the importance-weighted form of it"),
+        ]
+    return [
+        ("ELBO", elbo, "a lower bound of log p(x), one draw of z a row"),
+        ("reconstruction", -elbo - kl, "-log p(x|z)"),
+        ("KL", kl, "KL( q(z|x) || N(0, I) )"),
+        (f"L_{args.samples}", bound, f"log p(x) from below, {args.samples} importance samples"),
+    ]
+
+
+def _latent(model, x):
+    """Active units and the KL of each latent, as lines and as data."""
+    from npvae import evaluation
+
+    active, kl = evaluation.active_units(model, x), evaluation.kl_per_dimension(model, x)
+    each = ", ".join(f"{value:.3f}" for value in kl)
+    lines = ["", f"  active units: {int(active.sum())} of {len(active)}", f"  KL of each latent: {each}"]
+    return lines, {"active_units": int(active.sum()), "kl_per_dimension": [float(value) for value in kl]}
+
+
+def _per_row(model, x):
+    return model.likelihood.nll(model.decode(model.encode(x)), x)
+
+
+def _error(values):
+    """The standard error of the mean over the rows."""
+    return float(values.std(ddof=1) / len(values) ** 0.5) if len(values) > 1 else float("nan")

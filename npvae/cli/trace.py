@@ -1,0 +1,42 @@
+"""One training step as a table: every intermediate, forward and backward, with its name, equation, shape and value.
+
+examples:
+  npvae trace                                   the worked example of notebook 2, small enough for pen and paper
+  npvae trace --format markdown                 the same for a lecture; or latex
+  npvae trace --model npvae-demo                one step of a trained model on a row of its test data
+"""
+
+from npvae.cli.common import above_zero, load_data, load_model, number, positive, say
+
+HELP = "one training step, every number of it"
+
+
+def add_arguments(parser):
+    """--model, --data, --rows, --beta, --lr, --seed, --format, --digits."""
+    parser.add_argument("--model", metavar="DIR|FILE", help="a trained model in place of the worked example")
+    parser.add_argument("--data", metavar="NAME|FILE", help="its data, if not those of its run")
+    parser.add_argument("--rows", type=positive, default=1, metavar="B", help="test rows in the batch, with --model (default: 1)")
+    parser.add_argument("--beta", type=number, default=1.0, help="weight of the KL (default: 1)")
+    parser.add_argument("--lr", type=above_zero, default=0.1, help="of the Adam step at the end (default: 0.1)")
+    parser.add_argument("--seed", type=int, default=0, help="of the noise, with --model (default: 0)")
+    parser.add_argument("--format", choices=("text", "markdown", "latex"), default="text", help="(default: text)")
+    parser.add_argument("--digits", type=positive, default=6, help="after the point (default: 6)")
+
+
+def run(args):
+    """Print the table."""
+    import numpy as np
+
+    from npvae.core.optimizers import Adam
+    from npvae.teaching import format_trace, trace, worked_example
+
+    if args.model is None:
+        model, x, eps = worked_example()
+    else:
+        model, settings, _ = load_model(args)
+        model = model.astype(np.float64)
+        x = load_data(args, settings, model).floats("test", np.float64)[: args.rows]
+        eps = model.noise(len(x), np.random.default_rng(args.seed))
+    rows = trace(model, x, eps, beta=args.beta, optimizer=Adam(lr=args.lr))
+    result = [{**row._asdict(), "value": np.asarray(row.value).tolist()} for row in rows]
+    say(args, format_trace(rows, style=args.format, digits=args.digits), result)

@@ -1,0 +1,131 @@
+"""Train a VAE (or a plain autoencoder) and keep everything in one folder: the model, its history, metrics and pictures.
+
+examples:
+  npvae train                                                     the bundled digits, 20 epochs
+  npvae train --data mnist --hidden 400 --activation relu         MNIST, from the folder that NPVAE_DATA names
+  npvae train --data my.npz --likelihood gaussian --learn-sigma   an array of your own
+  npvae train --resume npvae-run --epochs 40                      go on where a run stopped, or longer
+"""
+
+import json
+import pathlib
+import shlex
+
+from npvae.cli.common import (
+    BINARIZE,
+    MODEL_FILE,
+    RUN_FILE,
+    above_zero,
+    number,
+    output_folder,
+    positive,
+    say,
+    versions,
+    widths,
+    write_json,
+)
+
+HELP = "train a model"
+ACTIVATIONS, INITS = ("tanh", "relu", "softplus", "sigmoid"), ("glorot", "he", "uniform")
+OPTIMIZERS = ("adam", "sgd", "momentum", "rmsprop", "adagrad")
+
+# name: (default, argparse arguments); a default of None leaves the choice to the library
+FLAGS = {
+    "data": ("digits", dict(metavar="NAME|FILE", help="digits, mnist, fashion-mnist, a .npz or .npy file, a folder of IDX files")),
+    "kind": ("vae", dict(choices=("vae", "autoencoder"), help="the model")),
+    "hidden": ((64,), dict(type=widths, metavar="400,200", help="widths of the encoder's hidden layers; the decoder mirrors them")),
+    "latent_dim": (2, dict(type=positive, metavar="Z", help="latent dimensions")),
+    "activation": ("tanh", dict(choices=ACTIVATIONS, help="of the hidden layers")),
+    "init": ("glorot", dict(choices=INITS, help="of the weights; uniform is PyTorch's")),
+    "likelihood": ("bernoulli", dict(choices=("bernoulli", "gaussian"), help="p(x|z)")),
+    "sigma": (1.0, dict(type=above_zero, help="the Gaussian's standard deviation, or its start")),
+    "learn_sigma": (False, dict(action="store_true", help="learn the Gaussian's standard deviation")),
+    "output_mean": (False, dict(action="store_true", help="start the output bias at the mean of the training data")),
+    "binarize": ("none", dict(choices=BINARIZE, help="how grey pixels become black and white")),
+    "optimizer": ("adam", dict(choices=OPTIMIZERS, help="the optimizer")),
+    "lr": (1e-3, dict(type=above_zero, help="learning rate")),
+    "lr_schedule": ("constant", dict(choices=("constant", "cosine"), help="of the learning rate, over the whole run")),
+    "adam_eps": (1e-8, dict(type=number, metavar="EPS", help="Adam's epsilon")),
+    "beta": (1.0, dict(type=number, help="weight of the KL")),
+    "beta_warmup": (None, dict(type=positive, metavar="EPOCHS", help="let beta rise linearly from 0 over so many epochs")),
+    "beta_cycles": (None, dict(type=positive, metavar="N", help="let beta rise from 0 anew in each of N cycles")),
+    "epochs": (20, dict(type=positive, help="epochs in all, resumed or not")),
+    "batch_size": (32, dict(type=positive, metavar="B", help="examples a step")),
+    "validation": (None, dict(choices=("valid", "test", "none"), help="rows measured each epoch (default: valid, else test)")),
+    "patience": (None, dict(type=positive, metavar="EPOCHS", help="stop after so many epochs without improvement; keep the best")),
+    "clip_norm": (None, dict(type=above_zero, metavar="NORM", help="bound the gradient's norm")),
+    "dtype": ("float32", dict(choices=("float32", "float64"), help="precision")),
+    "seed": (0, dict(type=int, help="same seed, same result")),
+}  # fmt: skip
+MAY_CHANGE = ("epochs",)  # on resuming
+
+
+def add_arguments(parser):
+    """The flags; None stands for "not given", so that a resumed run knows what it was told anew."""
+    for name, (default, options) in FLAGS.items():
+        shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
+        text = options["help"] + (f" (default: {shown})" if default not in (None, False) else "")
+        parser.add_argument(f"--{name.replace('_', '-')}", default=None, **{**options, "help": text})
+    parser.add_argument("--out", metavar="DIR", help="where everything goes (default: npvae-run)")
+    parser.add_argument("--resume", metavar="DIR|FILE", help="go on with the run in that folder; its settings hold")
+    parser.add_argument(
+        "--checkpoint-every", type=number, default=10.0, metavar="SECONDS", help="save at least so often (default: 10)"
+    )
+
+
+def run(args):
+    """Train, measure the validation rows, write the folder."""
+    folder, checkpoint, settings = _folder_and_settings(args)
+    folder = output_folder(folder)
+    from npvae.cli.running import build, train
+
+    model, data, rng = build(settings)
+    settings["image_shape"] = list(data.image_shape)
+    write_json(folder / RUN_FILE, {"settings": settings, "versions": versions()})
+    progress = False if args.quiet or args.json else None
+    every = args.checkpoint_every
+    metrics, history = train(model, data, rng, settings, folder, resume=checkpoint, checkpoint_every=every, progress=progress)
+    where = shlex.quote(str(folder))
+    lines = [
+        describe_record(history.records[-1], settings, data),
+        f"In {folder}: {', '.join(sorted(p.name for p in folder.iterdir()))}.",
+        f"Seed {settings['seed']}, {', '.join(f'{k} {v}' for k, v in versions().items())}.",
+        f"Next: npvae evaluate --model {where}, or npvae {'reconstruct' if settings['kind'] == 'autoencoder' else 'sample'} "
+        f"--model {where}",
+    ]
+    say(args, "\n".join(lines), metrics)
+
+
+def describe_record(record, settings, data):
+    """One sentence with the last epoch's numbers and their names."""
+    grey = settings["likelihood"] == "bernoulli" and settings["binarize"] == "none" and data.scale not in (None, 1.0)
+    term = "grey cross-entropy" if grey else "reconstruction"
+    text = f"Epoch {record['epoch']}: train loss {record['loss']:.4f} = {term} {record['reconstruction']:.4f}"
+    text += f" + {record['beta']:g} x KL {record['kl']:.4f}"
+    if record.get("valid_loss") is not None:
+        text += f"; {settings['validation']} loss {record['valid_loss']:.4f}"
+    return text + " (nats per example)."
+
+
+def _folder_and_settings(args):
+    """-> the run's folder, the checkpoint to go on from (or None), every setting: given, else the run's, else the default."""
+    given = {name: getattr(args, name) for name in FLAGS if getattr(args, name) is not None}
+    if args.resume is None:
+        folder = pathlib.Path(args.out or "npvae-run")
+        if (folder / MODEL_FILE).exists():
+            raise ValueError(f"{folder} holds a run already: --resume {folder} goes on with it, --out DIR starts another.")
+        return folder, None, {**{name: default for name, (default, _) in FLAGS.items()}, **given}
+    if args.out:
+        raise ValueError("--resume goes on in the run's own folder; leave --out away.")
+    path = pathlib.Path(args.resume)
+    folder = path if path.is_dir() else path.parent
+    if not (folder / RUN_FILE).exists():
+        raise FileNotFoundError(f"{folder}: there is no {RUN_FILE} there, so no run to resume.")
+    settings = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))["settings"]
+    settings["hidden"] = tuple(settings["hidden"])
+    changed = [n for n in given if n not in MAY_CHANGE and given[n] != settings[n]]
+    if changed:
+        differences = "; ".join(f"--{n.replace('_', '-')} {given[n]} (the run has {settings[n]})" for n in changed)
+        raise ValueError(f"a resumed run keeps its settings, except --epochs; it cannot take {differences}.")
+    checkpoint = folder / MODEL_FILE if path.is_dir() else path
+    return folder, checkpoint if checkpoint.exists() else None, {**settings, **given}

@@ -1,0 +1,33 @@
+"""What every evaluation asks of the model and the data it is given, and the posterior of all rows."""
+
+import numpy as np
+
+from npvae.core.checks import finite
+from npvae.models import VAE, Autoencoder
+
+ROWS_AT_ONCE = 1024
+
+
+def checked_data(where, vae, x):
+    """-> x (B, D) in the model's real dtype, after a look at the model's parameters and at every value of x.
+
+    Raises TypeError if the model has no q(z|x); ValueError for wrong shapes, unscaled integers and values outside the
+    likelihood's range; NonFiniteError for a NaN or an infinity in the parameters or in x."""
+    if not isinstance(vae, VAE):
+        reason = " An autoencoder has no q(z|x) and no prior, hence no ELBO." if isinstance(vae, Autoencoder) else ""
+        raise TypeError(f"{where}: the model must be a VAE, got {type(vae).__name__}.{reason}")
+    x = vae._data(where, x)
+    for name, value, _ in vae.params:
+        finite(where, "the parameter itself is broken: go back to the last good checkpoint.", **{name: value})
+    finite(where, "remove or repair such rows.", x=x)
+    check_data = getattr(vae.likelihood, "check_data", None)  # a likelihood of the user's own may have none
+    if check_data is not None:
+        check_data(x)  # all rows now, not the 9,000th after an hour
+    return x
+
+
+def posterior(vae, x):
+    """mu, logvar of q(z|x) in float64, (B, Z) each, some rows at a time: sums over many rows keep their digits."""
+    chunks = [vae.encode(x[start : start + ROWS_AT_ONCE]) for start in range(0, len(x), ROWS_AT_ONCE)]
+    mu, logvar = (np.concatenate(parts).astype(np.float64) for parts in zip(*chunks))
+    return mu, logvar

@@ -1,0 +1,226 @@
+"""fit: batches in, gradient, optimizer step, records out; and whatever happens, a run that can be taken up again."""
+
+import signal
+import time
+
+import numpy as np
+
+from npvae.core.checks import NonFiniteError, finite
+from npvae.training.archive import check_writable
+from npvae.training.batches import TrainingBatches, ValidationBatches
+from npvae.training.checkpoint import save_checkpoint
+from npvae.training.interrupt import Interrupted, Watch
+from npvae.training.options import make_plan, measure
+from npvae.training.progress import Progress
+from npvae.training.resume import resumed_state
+from npvae.training.state import State, Sums
+
+VALIDATION_BATCH = 256  # rows at least: validation needs no small batches
+
+
+def fit(
+    model, data, *, optimizer, epochs, batch_size, rng, validation=None, beta=1.0, lr=None, binarize=None, objective=None,
+    samples=None, clip_norm=None, patience=None, checkpoint=None, resume=None, callbacks=(), checkpoint_every=10.0, progress=None,
+):  # fmt: skip
+    """Train the model in place, by stochastic gradient steps on minibatches -> History.
+
+        theta <- optimizer.step( theta, d loss/d theta ),      loss = reconstruction + beta kl, mean over the batch
+
+    data         a Dataset, or floats (N, D) already scaled; images stay 8-bit in memory and are scaled batch by batch
+    epochs       the total to reach, resumed or not; batch_size: the last batch of an epoch is as short as it comes
+    rng          a numpy.random.Generator; one number is drawn from it, the seed of every random stream of the run
+    validation   None, "valid" or "test" (a split of the Dataset), or floats (N, D)
+    beta, lr     numbers, or schedules (step, steps) -> number; lr None leaves the optimizer's own
+    binarize     grey pixels as they are (None), x >= 1/2 ("threshold"), drawn once ("static") or afresh each epoch ("dynamic");
+                 validation rows are drawn once
+    objective    a function (model, x, eps) -> Loss that fills model.params.grad, in place of model.loss_and_grad; eps is then
+                 (K, B, Z) with K = samples
+    clip_norm    largest global norm of the gradient; a longer one is scaled down to it
+    patience     epochs without a better validation loss before training stops; the model ends with its best parameters
+    checkpoint   a file, written every checkpoint_every seconds, at the end, and on Ctrl-C or SIGTERM
+    resume       a checkpoint file to go on from: the same model, optimizer, data and settings must be given again. The run then
+                 ends as if it had never stopped, bit for bit on one machine with the same versions. Seed, patience and history
+                 come from the file, nothing is drawn from rng. To go on differently, start anew from load_checkpoint(file).model.
+    callbacks    functions (record, model), called after every epoch; what they add to the record stays in the history
+    progress     show a progress line on stderr: True, False, or None: on a terminal
+
+    The validation loss is taken at the last beta of the schedule, so that epochs of a warm-up compare. Bad arguments raise ValueError
+    or TypeError before anything is changed; CheckpointError: a file that cannot be written, read or resumed from; NonFiniteError:
+    a NaN or infinity arose (the last good checkpoint is kept); Interrupted: Ctrl-C or SIGTERM, after the step was finished.
+    """
+    plan = make_plan(
+        model, data, optimizer=optimizer, epochs=epochs, batch_size=batch_size, rng=rng, validation=validation, beta=beta, lr=lr,
+        binarize=binarize, objective=objective, samples=samples, clip_norm=clip_norm, patience=patience, checkpoint=checkpoint,
+        resume=resume, callbacks=callbacks, checkpoint_every=checkpoint_every,
+    )  # fmt: skip
+    if plan.checkpoint is not None:
+        check_writable(plan.checkpoint, (4 if plan.patience is None else 5) * model.params.theta.nbytes + 1000 * plan.epochs)
+    state = State(root=int(rng.integers(2**63))) if resume is None else resumed_state(resume, plan)
+    return Run(plan, state, progress).train()
+
+
+class Run:
+    """A training run under way: the plan, the state, and the steps that lead from one state to the next."""
+
+    def __init__(self, plan, state, progress):
+        self.plan, self.state, self.model, self.optimizer = plan, state, plan.model, plan.optimizer
+        size, root = plan.batch_size, state.root
+        self.batches = TrainingBatches(self.model, plan.train, size, plan.binarize, root, plan.samples)
+        self.validation = None
+        if plan.validation is not None:
+            size = max(size, VALIDATION_BATCH)
+            self.validation = ValidationBatches(self.model, plan.validation, size, plan.binarize, root, plan.samples)
+        self.measure = measure(plan)
+        self.progress = Progress(progress, plan.epochs, plan.total_steps)
+        self.saved_at = time.perf_counter()
+
+    def train(self):
+        """Epoch after epoch -> History."""
+        with Watch() as watch:
+            try:
+                while not self.finished():
+                    self.train_epoch(watch)
+                    self.end_epoch()
+                    self.stop_if_asked(watch)
+                self.save()
+            finally:
+                self.progress.close()
+            if self.state.best_theta is not None:
+                self.model.params.theta = self.state.best_theta
+            self.stop_if_asked(watch)
+        return self.state.history
+
+    def finished(self):
+        """All epochs done, or patience at its end."""
+        patience = self.plan.patience
+        return self.state.epoch > self.plan.epochs or (patience is not None and self.state.waited >= patience)
+
+    def train_epoch(self, watch):
+        """The steps of this epoch that are still to do."""
+        plan, state = self.plan, self.state
+        before = time.perf_counter()
+        for x, eps in self.batches.epoch(state.epoch, start=state.step):
+            loss, norm = self.train_step(x, eps)
+            now = time.perf_counter()
+            state.step += 1
+            state.sums.add(len(x), loss, norm, now - before)
+            self.progress.step(now, now - before, state.epoch, self.global_step, state.sums)
+            self.stop_if_asked(watch)
+            if plan.checkpoint is not None and now - self.saved_at >= plan.checkpoint_every:
+                self.save()
+                now = time.perf_counter()
+            before = now
+
+    def train_step(self, x, eps):
+        """One batch: loss and gradient, clipping, the optimizer's step -> Loss, the gradient's norm."""
+        plan, params, optimizer = self.plan, self.model.params, self.optimizer
+        loss = self.checked(self.loss_and_grad, x, eps, plan.beta(self.global_step, plan.total_steps))
+        norm = self.checked(gradient_norm, params)
+        if plan.clip_norm is not None and norm > plan.clip_norm:
+            params.grad *= plan.clip_norm / norm
+        own_lr = optimizer.lr
+        if plan.lr is not None:
+            optimizer.lr = plan.lr(self.global_step, plan.total_steps)
+        optimizer.step(params.theta, params.grad)
+        optimizer.lr = own_lr
+        return loss, norm
+
+    def loss_and_grad(self, x, eps, beta):
+        """The objective's loss, or the model's own; the gradient is in params.grad."""
+        if self.plan.objective is None:
+            return self.model.loss_and_grad(x, eps, beta)
+        loss = self.plan.objective(self.model, x, eps)
+        finite("objective", loss=loss.total)
+        return loss
+
+    def end_epoch(self):
+        """Validate, record, watch for the best; then the next epoch begins."""
+        plan, state = self.plan, self.state
+        self.checked(finite_parameters, self.model.params)
+        last = self.global_step - 1
+        record = {
+            "epoch": state.epoch,
+            "step": self.global_step,
+            "beta": plan.beta(last, plan.total_steps),
+            "lr": self.optimizer.lr if plan.lr is None else plan.lr(last, plan.total_steps),
+            **state.sums.means(),
+        }
+        if self.validation is not None:
+            record |= self.validate()
+            state.compare(record["valid_loss"], self.model.params.theta if plan.patience is not None else None)
+        record["measure"] = self.measure
+        for callback in plan.callbacks:
+            callback(record, self.model)
+        state.history.records.append(record)
+        state.epoch, state.step, state.sums = state.epoch + 1, 0, Sums()
+        self.progress.end_epoch(record)
+
+    def validate(self):
+        """Means over the validation rows, at the last beta of the schedule."""
+        plan, sums = self.plan, Sums()
+        beta = plan.beta(plan.total_steps - 1, plan.total_steps)
+        evaluate = self.model.loss if plan.objective is None else lambda x, eps, beta: self.loss_and_grad(x, eps, beta)
+        for x, eps in self.validation.epoch(self.state.epoch):
+            sums.add(len(x), self.checked(evaluate, x, eps, beta), 0.0, 0.0)
+        means = sums.means()
+        return {f"valid_{name}": means[name] for name in ("loss", "reconstruction", "kl", "elbo")}
+
+    @property
+    def global_step(self):
+        """Optimizer steps made since the start of the run."""
+        return (self.state.epoch - 1) * self.plan.epoch_steps + self.state.step
+
+    def checked(self, f, *args):
+        """f(*args); a NonFiniteError is told where in training it arose, and what helps."""
+        try:
+            return f(*args)
+        except NonFiniteError as error:
+            kept = f" {self.plan.checkpoint} keeps the last good checkpoint." if self.plan.checkpoint is not None else ""
+            raise NonFiniteError(
+                f"fit: epoch {self.state.epoch}, step {self.state.step + 1} of {self.plan.epoch_steps}: {error} "
+                f"Training cannot go on; try a lower lr, or clip_norm.{kept}"
+            ) from error
+
+    def save(self):
+        """Write the checkpoint, if there is to be one; broken parameters are never written."""
+        plan, state = self.plan, self.state
+        if plan.checkpoint is None:
+            return
+        self.checked(finite_parameters, self.model.params)
+        training = {**state.to_plain(), "settings": plan.settings, "patience": plan.patience}
+        save_checkpoint(
+            plan.checkpoint, self.model, self.optimizer, history=state.history, training=training, best_theta=state.best_theta
+        )
+        self.saved_at = time.perf_counter()
+
+    def stop_if_asked(self, watch):
+        """After a signal: save where we are and raise Interrupted."""
+        if watch.signal is None:
+            return
+        name = signal.Signals(watch.signal).name
+        where = f"fit: stopped by {name} in epoch {self.state.epoch}, after step {self.state.step} of {self.plan.epoch_steps}"
+        if self.finished():
+            where = f"fit: stopped by {name} when training was done"
+        if self.plan.checkpoint is None:
+            advice = "the model keeps its parameters; without checkpoint=FILE the run itself cannot be resumed."
+        else:
+            self.save()
+            advice = f"{self.plan.checkpoint} holds this position: go on with the same call and resume={self.plan.checkpoint!r}."
+        raise Interrupted(f"{where}; {advice}", self.state.history, watch.signal)
+
+
+def gradient_norm(params):
+    """The Euclidean norm of the whole gradient.  Raises NonFiniteError that names the first broken part."""
+    norm = float(np.sqrt(np.dot(params.grad, params.grad)))
+    if np.isfinite(norm):
+        return norm
+    for name, _, gradient in params:
+        finite("loss_and_grad", **{f"the gradient of {name}": gradient})
+    return float(np.linalg.norm(params.grad.astype(np.float64)))  # finite, but its squares are too large for float32
+
+
+def finite_parameters(params):
+    """Raises NonFiniteError that names the first broken parameter."""
+    if not np.isfinite(params.theta).all():
+        for name, value, _ in params:
+            finite("optimizer.step", **{name: value})

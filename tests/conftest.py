@@ -1,0 +1,24 @@
+"""Hypothesis profiles and the fixtures that many tests share.
+
+HYPOTHESIS_PROFILE chooses the profile: dev (the default), ci (the default where CI is set) or mut (for mutation testing: few
+examples, no shrinking).
+"""
+
+import os
+
+import numpy as np
+import pytest
+from hypothesis import Phase, settings
+
+settings.register_profile("dev", max_examples=25, deadline=None)
+settings.register_profile("ci", max_examples=100, deadline=None, derandomize=True, database=None, print_blob=True)
+settings.register_profile(
+    "mut", max_examples=10, deadline=None, derandomize=True, database=None, phases=(Phase.explicit, Phase.generate)
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
+
+
+@pytest.fixture
+def rng():
+    """A generator of fixed seed, fresh for each test. Under @given draw a seed instead: strategies.seeds."""
+    return np.random.default_rng(20240607)
