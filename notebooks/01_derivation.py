@@ -8,7 +8,7 @@
 # makes at that place.
 #
 # **You need** the chain rule, matrix products, the Gaussian density and a little NumPy. **Time:** 120 minutes, pen and paper
-# included. The sections stand alone: 1 to 5 are the model and its loss, 6 to 9 are the network and its gradient, 10 to 12 the
+# included. The sections stand alone: 1 to 5 are the model and its loss, 6 to 9 are the network and its gradient, 10 to 13 the
 # rest.
 #
 # **How to read.** Formulas that the library uses carry its labels, such as (KL-2); the same label stands in the docstring of
@@ -26,9 +26,8 @@
 # | Z | latent values of an example, index k | | eps | noise, shape (B, Z) |
 # | P | parameters | | L | the loss, one number |
 #
-# Rows are examples. A `d` before a name means the derivative of the loss: `dW` is dL/dW, of the same shape as `W`. The data
-# decide three things at once, which never change: **sum over D, sum over Z, mean over B**, so that every number is in nats
-# per example.
+# Rows are examples. A `d` before a name means the derivative of the loss: `dW` is dL/dW, of the same shape as `W`. One rule
+# never changes: **sum over D, sum over Z, mean over B**, so that every number is in nats per example.
 #
 # Derivatives are checked by the *complex step*: for a function that is analytic, a tiny imaginary part $h$ comes out
 # multiplied by the derivative, with nothing subtracted and so nothing lost.
@@ -56,6 +55,7 @@ from npvae.core.likelihoods import Bernoulli, Gaussian
 from npvae.core.numerics import logsumexp, sigmoid, softplus
 from npvae.core.optimizers import SGD, Adagrad, Adam, Momentum, RMSProp, adam_update
 from npvae.models import VAE, Autoencoder
+from npvae.training import schedules
 
 plt.rcParams.update({"figure.figsize": (6, 3), "figure.dpi": 100, "figure.constrained_layout.use": True, "font.size": 9})
 
@@ -67,7 +67,7 @@ def derivative(f, a):
 
 def agree(what, computed, expected, rtol=1e-10):
     """Print both numbers and stop if they differ by more than rtol of the larger."""
-    print(f"{what:<46} {computed:+.12g}   {expected:+.12g}")
+    print(f"{what:<46} {computed:+.10g}   {expected:+.10g}")
     assert abs(computed - expected) <= rtol * max(abs(computed), abs(expected)), what
 
 
@@ -94,8 +94,8 @@ agree("derivative of sin at 0.3, and cos(0.3)", derivative(np.sin, 0.3), math.co
 # Multiply and divide by $q(z \mid x)$ inside, and split the logarithm of the product:
 #
 # $$
-# \log p(x) = \mathbb{E}_q \left[ \log \frac{p(x, z)}{q(z \mid x)} \right]
-# + \mathrm{KL}( q(z \mid x) \Vert p(z \mid x) ) \tag{ELBO-1}
+# \log p(x) = \mathbb{E}_q \left[ \log \frac{p(x, z)}{q(z \mid x)} \right] +
+# \mathrm{KL}( q(z \mid x) \Vert p(z \mid x) ) \tag{ELBO-1}
 # $$
 #
 # with the Kullback-Leibler divergence
@@ -118,14 +118,14 @@ agree("derivative of sin at 0.3, and cos(0.3)", derivative(np.sin, 0.3), math.co
 # $$
 #
 # The gap is exactly $\mathrm{KL}( q(z \mid x) \Vert p(z \mid x) )$: the bound is tight when the encoder finds the true
-# posterior. Last, split $\log p(x, z) = \log p(x \mid z) + \log p(z)$ and collect the two terms without $x$ by (4):
+# posterior. Last, split $\log p(x, z) = \log p(x \mid z) + \log p(z)$ and collect the last two logarithms by (4):
 #
 # $$
 # \log p(x) \ge \mathbb{E}_q \left[ \log p(x \mid z) \right] - \mathrm{KL}( q(z \mid x) \Vert p(z) ) \tag{ELBO-3}
 # $$
 #
-# The first term asks that $x$ can be reconstructed from $z$; the second that the codes of all examples together look like the
-# prior. Code: `npvae.VAE`.
+# The first term asks that $x$ can be reconstructed from $z$; the second keeps every code close to the prior. Code:
+# `npvae.VAE`.
 #
 # **Check** on a model where everything is known: one latent, $x = wz + c$ plus Gaussian noise of standard deviation $s$. Then
 # $p(x)$ is $N(c, w^2 + s^2)$ and the posterior is Gaussian, too. The integrals are sums over a fine grid.
@@ -161,7 +161,7 @@ agree("q = posterior: ELBO, log p(x)", elbo_and_gap(posterior_mean, posterior_sd
 means = np.linspace(-1, 3, 81)
 plt.figure()
 plt.axhline(log_px, color="black", label="log p(x)")
-for sd, style in ((posterior_sd, "-"), (2 * posterior_sd, "--"), (posterior_sd / 3, ":")):
+for sd, style in ((posterior_sd, "-"), (2 * posterior_sd, "--"), (posterior_sd / 5, ":")):
     plt.plot(means, [elbo_and_gap(m, sd)[0] for m in means], style, color="tab:blue", label=f"ELBO, sd of q {sd:.2f}")
 plt.ylim(-8, -1.5)
 plt.xlabel("mean of q")
@@ -199,7 +199,7 @@ assert at_mean > log_px
 # > **A mistake found in public code**, `recon_mean_over_pixels`: the reconstruction is averaged over the D pixels while the
 # > KL is summed.
 #
-# **Predict, then run.** D = 784 and beta = 1 in such code. Which beta is that in the convention above? Your number: ____
+# **Predict, then run.** D = 784 and beta = 1 in such code. Which beta is that in the convention above? Your number: `____`
 
 # %%
 D, reconstruction, kl = 784, 90.0, 25.0  # sums over pixels and latents, in nats
@@ -218,9 +218,8 @@ agree("the mean over pixels is beta = D", D * wrong, reconstruction + D * kl)
 # %% [markdown]
 # ## 2. The KL in closed form
 #
-# Both $q = \prod_k N(\mu_k, \sigma_k^2)$ and the prior are products over the latents. So the logarithm of their ratio is a
-# sum, and the expectation of a term that depends on one latent alone is an expectation over that latent, since the others
-# integrate to 1:
+# Both $q$ and the prior are products over the latents, of a Gaussian each. So the logarithm of their ratio is a sum, and the
+# expectation of a term that depends on one latent alone is an expectation over that latent, since the others integrate to 1:
 #
 # $$
 # \mathrm{KL}( q \Vert p ) = \sum_k \int N(z; \mu_k, \sigma_k^2) \log \frac{N(z; \mu_k, \sigma_k^2)}{N(z; 0, 1)} dz \tag{6}
@@ -303,9 +302,9 @@ for k in range(3):
 # %% [markdown]
 # (The 1 added to KL-2 only keeps the comparison relative where the derivative is 0.)
 #
-# > **Mistakes found in public code**, and what each gives at this very point, where 1.850071 is right. All of them train, all
-# > of them pass a gradient check if the backward pass follows, and a Monte-Carlo estimate like the one above catches every
-# > one.
+# > **Mistakes**, most of them found in public code, and what each gives at this point, where 1.850071 is right. All of them
+# > train, all of them pass a gradient check if the backward pass follows, and a Monte-Carlo estimate like the one above
+# > catches every one.
 
 # %%
 var = sigma**2
@@ -327,7 +326,7 @@ for name, (value, expected) in wrong.items():
 # numbers near 1. `expm1(v)` computes $e^v - 1$ without forming $e^v$.
 #
 # **Predict, then run.** At mu = 0, log sigma^2 = 1e-8 the KL is 2.5e-17. What does 0.5 * (exp(v) - 1 - v) give? Your number:
-# ____
+# `____`
 
 # %%
 v = 1e-8
@@ -342,7 +341,7 @@ assert abs(0.5 * (np.expm1(v) - v) / 2.5e-17 - 1) < 1e-6
 # %% [markdown]
 # ## 3. Reparameterization: a gradient through a sample
 #
-# The other term of the loss is $\mathbb{E}_q[f(z)]$ with $f(z) = -\log p(x \mid z)$. Its parameters, $\mu$ and $\sigma$,
+# The other term of the loss is the expectation under $q$ of $f(z) = -\log p(x \mid z)$. Its parameters, $\mu$ and $\sigma$,
 # stand in the density that we sample from: a drawn number $z$ has no derivative with respect to them. The way out is to draw
 # the noise elsewhere:
 #
@@ -406,7 +405,7 @@ agree("REP-3, for one draw", dlogvar[0, 0], derivative(lambda a: f(m, a), v))
 # > it samples with standard deviation 4 where 2 is right. Finite differences agree with it to 5e-10, since forward and
 # > backward are wrong together.
 #
-# **Predict, then run.** The numbers drawn by both, asked for variance 4. Your standard deviations: ____ and ____
+# **Predict, then run.** The numbers drawn by both, asked for variance 4. Your standard deviations: `____` and `____`
 
 # %%
 logvar4 = math.log(4)
@@ -417,8 +416,8 @@ assert abs(right - 2) < 0.01 and abs(wrong - 4) < 0.02
 # %% [markdown]
 # ## 4. The Gaussian log-density
 #
-# It is needed to estimate $\log p(x)$ by importance sampling, and it is the Gaussian likelihood's big sister. The density is
-# a product over the dimensions, so its logarithm is a sum:
+# It is needed to estimate $\log p(x)$ by importance sampling, and the Gaussian likelihood is a special case. The density is a
+# product over the dimensions, so its logarithm is a sum:
 #
 # $$
 # \log N(x; \mu, \mathrm{diag} \sigma^2)
@@ -520,7 +519,7 @@ agree("cross-entropy at its minimum, entropy", best, -grey * math.log(grey) - (1
 # %% [markdown]
 # ### Gaussian: real data
 #
-# The output $o$ is the mean, and one $\sigma$ is shared by all data values. Minus (GAU-1) with $\sigma_k = \sigma$:
+# The output $o$ is the mean, and one $\sigma$ is shared by all data values. Minus (GAU-1) with the same sigma everywhere:
 #
 # $$
 # \mathrm{nll} = \sum_d \frac{1}{2} \left( \frac{x_d - o_d}{\sigma} \right)^2 + D \log \sigma + \frac{D}{2} \log 2\pi \tag{NOR-1}
@@ -895,7 +894,7 @@ for name, gradient in (("(18) to (22)", by_hand), ("loss_and_grad", vae.params.g
 
 # %% [markdown]
 # **Predict, then run.** What is the ratio wrong / right of `dW2`'s first column if one forgets (a) the 1/B in (18) and (20),
-# (b) the 1/2 in (REP-3)? (a): ____ (b): ____
+# (b) the 1/2 in (REP-3)? (a): `____` (b): `____`
 
 # %%
 agree("(a) no 1/B: ratio B, everywhere", (h.T @ (B * dc))[0, 0] / dW2[0, 0], B)
@@ -1048,7 +1047,7 @@ agree("Momentum's step for a constant gradient", steps[1] - steps[0], 1e-3 / (1 
 # \mathbb{E}[m_t] = \mathbb{E}[g] (1 - \beta_1) \sum_{i=0}^{t-1} \beta_1^i = \mathbb{E}[g] (1 - \beta_1^t) \tag{24}
 # $$
 #
-# The same holds for $v$ with $g^2$ and $\beta_2$. So divide:
+# The same holds for $v$, with $g^2$ and beta2. So divide:
 #
 # $$
 # \hat{m} = \frac{m}{1 - \beta_1^t} \tag{ADAM-3}
@@ -1069,14 +1068,14 @@ agree("Momentum's step for a constant gradient", steps[1] - steps[0], 1e-3 / (1 
 # $g / (|g| + \mathrm{eps})$. So is the first step, whatever comes later: Adam's first step has the length lr for every
 # parameter.
 #
-# **Folded**, so that no array has to be divided twice: with $c_1 = 1 - \beta_1^t$ and $c_2 = 1 - \beta_2^t$, multiply
-# numerator and denominator of (ADAM-5) by $\sqrt{c_2}$:
+# **Folded**, so that no array has to be divided twice: call the two corrections c1 = 1 - beta1^t and c2 = 1 - beta2^t, and
+# multiply numerator and denominator of (ADAM-5) by the root of c2:
 #
 # $$
 # \theta \leftarrow \theta - \frac{\mathrm{lr} \sqrt{c_2}}{c_1} \cdot \frac{m}{\sqrt{v} + \sqrt{c_2} \mathrm{eps}} \tag{ADAM-6}
 # $$
 #
-# The same numbers, six times faster in place. Code: `npvae.Adam`.
+# The same numbers, with fewer passes over the arrays. Code: `npvae.Adam`.
 
 # %%
 theta, m, v = np.ones(1), np.zeros(1), np.zeros(1)
@@ -1096,17 +1095,17 @@ for name, beta1 in (("m", 0.9), ("v", 0.999)):
         values.append(a)
     averages[name] = np.array(values)
 plt.figure()
-plt.plot(t, averages["m"], "-", color="tab:blue", label="m, beta1 = 0.9")
+plt.plot(t, averages["m"], "-", color="black", label="m, beta1 = 0.9")
 plt.plot(t, averages["v"], "--", color="black", label="v, beta2 = 0.999")
-plt.plot(t, averages["m"] / (1 - 0.9**t), ":", color="tab:red", lw=3, label="corrected, both")
+plt.plot(t, averages["m"] / (1 - 0.9**t), ":", color="tab:blue", lw=3, label="corrected, both")
 plt.xlabel("step t")
 plt.ylabel("average of a gradient that is 1")
 plt.legend()
 assert np.allclose(averages["m"], 1 - 0.9**t) and np.allclose(averages["v"], 1 - 0.999**t)
 
 # %% [markdown]
-# *The picture:* m climbs to 1 in thirty steps, v stays below 0.06 for sixty; divided by 1 - beta^t both are 1 from the first
-# step on.
+# *The picture:* m reaches 0.96 after thirty steps, v stays below 0.06 for sixty; divided by 1 - beta^t both are 1 from the
+# first step on.
 #
 # > **Mistakes found in public code.** No gradient check can see any of them. `adam_no_bias_correction`: the first step is
 # > 3.16 times too long, 0.1 / sqrt(0.001). `adam_eps_hat`: a constant next to sqrt(v) in (ADAM-6), without sqrt(c2): another
@@ -1114,7 +1113,7 @@ assert np.allclose(averages["m"], 1 - 0.9**t) and np.allclose(averages["v"], 1 -
 # > step stays for a whole epoch.
 #
 # **Predict, then run.** With eps = 1e-8 and a first gradient of 1e-7, how much shorter than (ADAM-5)'s is the first step of
-# `adam_eps_hat`? Your factor: ____
+# `adam_eps_hat`? Your factor: `____`
 
 # %%
 for g in (1e-3, 1e-5, 1e-6, 1e-7):
@@ -1126,9 +1125,57 @@ g = 1.0
 agree("no bias correction, first step", (0.1 * g) / (math.sqrt(0.001) * g + 1e-8), 3.16, rtol=1e-3)
 
 # %% [markdown]
+# ## 13. Schedules
+#
+# The learning rate and beta need not stay what they are. With step counting from 0 to steps, and w steps of warm-up, these
+# are the library's. A KL weight that starts at 0 and grows lets the decoder find a use for the latents before they cost
+# anything:
+#
+# $$
+# \mathrm{start} + (\mathrm{end} - \mathrm{start}) \min \left( 1, \frac{\mathrm{step}}{w} \right) \tag{SCHED-1}
+# $$
+#
+# The same several times, cycles of c steps each, r the part of a cycle in which the weight grows:
+#
+# $$
+# \mathrm{end} \min \left( 1, \frac{\tau}{r} \right) \quad \text{with} \quad \tau = \frac{\mathrm{step} \bmod c}{c} \tag{SCHED-2}
+# $$
+#
+# And three ways for a learning rate to fall: along half a cosine, by stairs (each s steps long), and by the same factor at
+# every step:
+#
+# $$
+# \mathrm{end} + (\mathrm{start} - \mathrm{end}) \frac{1 + \cos(\pi \mathrm{step} / \mathrm{steps})}{2} \tag{SCHED-3}
+# $$
+#
+# $$
+# \mathrm{start} \cdot \mathrm{factor}^{\lfloor \mathrm{step} / s \rfloor} \tag{SCHED-4}
+# $$
+#
+# $$
+# \mathrm{start} \left( \frac{\mathrm{end}}{\mathrm{start}} \right)^{\mathrm{step} / \mathrm{steps}} \tag{SCHED-5}
+# $$
+#
+# Code: `npvae.training.schedules`. Whatever the schedule, the reported ELBO is the one with beta = 1.
+#
+# > **A mistake found in public code**, `kl_annealed_in_reported_elbo`: -(reconstruction + beta KL) is reported while beta is
+# > still small. The curve looks better than the model by (1 - beta) KL: 12.5 nats at beta = 0.5 and a KL of 25.
+
+# %%
+for label, schedule, by_hand in (
+    ("SCHED-1", schedules.linear_warmup(1.0, warmup=200), 50 / 200),
+    ("SCHED-2", schedules.cyclical(1.0, cycles=10, ramp=0.8), (50 % 100) / 100 / 0.8),
+    ("SCHED-3", schedules.cosine(1e-3, 1e-4), 1e-4 + 9e-4 * (1 + math.cos(math.pi / 20)) / 2),
+    ("SCHED-4", schedules.step_decay(1e-3, factor=0.5, every=20), 1e-3 * 0.5**2),
+    ("SCHED-5", schedules.exponential(1e-3, 1e-5), 1e-3 * 10 ** (-2 / 20)),
+):
+    agree(f"{label} at step 50 of 1,000", schedule(50, 1000), by_hand)
+assert (1 - 0.5) * 25 == 12.5
+
+# %% [markdown]
 # ## Exercises
 #
-# Pen and paper first. Hints and answers are folded; the last cell computes them.
+# Pen and paper first. The answers are folded; the last cell computes them.
 #
 # 1. Derive the KL between $N(\mu, \sigma^2)$ and a prior $N(0, s^2)$. What are its two derivatives?
 # 2. For which $\sigma$ is the KL smallest if $\mu$ is fixed, and what is left?

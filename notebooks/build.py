@@ -55,7 +55,8 @@ def build(name):
             "IPYTHONDIR": folder,  # nobody's own settings
             "OPENBLAS_NUM_THREADS": "1",
         }
-        client = NotebookClient(notebook, timeout=SECONDS, kernel_name="python3", record_timing=False)
+        quiet = ["--log-level=ERROR"]  # a remark on the kernel's ports would be printed each time
+        client = NotebookClient(notebook, timeout=SECONDS, kernel_name="python3", record_timing=False, extra_arguments=quiet)
         client.execute(cwd=folder, env=environment)
     for cell in notebook.cells:
         cell.metadata = {}

@@ -61,6 +61,14 @@ def blocks(model, vector):
     return pieces
 
 
+def assert_same_config(model, other):
+    """Equal descriptions; a learned sigma, which goes through log and exp, to rounding."""
+    (config, sigma), (expected, expected_sigma) = ((m.config(), m.config()["likelihood"].get("sigma")) for m in (model, other))
+    for description in (config, expected):
+        description["likelihood"].pop("sigma", None)
+    assert config == expected and (sigma == expected_sigma or abs(sigma - expected_sigma) < 1e-14 * expected_sigma)
+
+
 def loss_of_theta(case, dtype):
     """theta -> total loss, in a twin of that dtype: the function whose gradient loss_and_grad claims to give."""
     twin = case.model.astype(dtype)

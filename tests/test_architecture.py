@@ -16,7 +16,7 @@ FILES = {
 }
 each_file = pytest.mark.parametrize("module", FILES)
 
-# Which packages of npvae each may import. "" is npvae itself, for its version.
+# Which packages of npvae each may import. "" is npvae itself, which has nothing for them but its version.
 MATHEMATICS = {"core", "models", "beyond", "data"}
 TOP = {"recipes", "visual", "teaching", "cli"}
 MAY_IMPORT = {
@@ -76,7 +76,7 @@ def wrong_direction(tree, module):
     for name, _ in imports(tree, module):
         if name.split(".")[0] != "npvae":
             continue
-        if package_of(name) not in allowed:
+        if package_of(name) not in allowed or (package_of(name) == "" and name != "npvae.__version__"):
             yield f"{module} imports {name}"
         _, *own = module.split(".")
         if package == "core" and len(own) == 2 and (name.split(".") + [""] * 3)[2] not in IN_CORE[own[1]]:
@@ -174,6 +174,8 @@ def test_the_rules_for_core_name_every_file_of_it():
         (wrong_direction, "npvae.evaluation.bounds", "from npvae.training import fit"),
         (wrong_direction, "npvae.verify.doctor", "from npvae.core.numerics import softplus"),
         (wrong_direction, "npvae", "from npvae import visual"),
+        (wrong_direction, "npvae.training.loop", "from npvae import VAE"),
+        (wrong_direction, "npvae.cli.train", "import npvae"),
         (strangers, "npvae.core.layers", "import scipy.special"),
         (strangers, "npvae.core.layers", "def f():\n    from matplotlib import pyplot"),
         (strangers, "npvae.visual.plots", "import matplotlib.pyplot as plt"),

@@ -142,6 +142,11 @@ def test_a_chain_is_its_layers_one_after_the_other(shape, seed):
 # --- purity and types ------------------------------------------------------------------------------------------------------------
 
 
+def attributes(layer):
+    """The names of all that a layer, and those it is made of, hold."""
+    return [sorted(vars(layer)), *(attributes(inner) for inner in layer.layers)]
+
+
 def arrays(nested):
     """All arrays of nested lists and tuples, in order."""
     return [a for part in nested for a in arrays(part)] if isinstance(nested, (list, tuple)) else [nested]
@@ -169,10 +174,12 @@ def test_forward_and_backward_change_nothing_but_the_gradients(make, shape, seed
 @given(shape=sizes(3), seed=seeds)
 def test_gradients_are_assigned_and_the_layer_remembers_no_input(make, shape, seed):
     layer, x, dy = layer_and_data(make, shape, seed)
+    held = attributes(layer)
     want = layer_gradients(layer, x, dy)
     _, cache = layer.forward(x)
     layer.forward(x[::-1] + 1)
     dx = layer.backward(dy, cache)
+    assert attributes(layer) == held
     assert np.array_equal(dx, want.pop("x"))
     for name, owner, p in named_parameters("", [layer]):
         assert np.array_equal(getattr(owner, "d" + p), want[name]), f"d{name} of the second call"
@@ -219,61 +226,6 @@ def test_rows_do_not_see_each_other(make):
     y, _ = layer.forward(x)
     assert layer.forward(x[::-1])[0] == pytest.approx(y[::-1], rel=1e-13, abs=1e-13)
     assert layer.forward(x[2:3])[0] == pytest.approx(y[2:3], rel=1e-13, abs=1e-13)
-
-
-# --- initializers ----------------------------------------------------------------------------------------------------------------
-
-N_IN, N_OUT = 150, 250
-
-
-def assert_moments(sample, variance, kurtosis):
-    """Mean 0, the variance, both within 4.5 standard errors."""
-    n, sample = sample.size, sample.ravel() / math.sqrt(variance)
-    assert abs(sample.mean()) * math.sqrt(n) < 4.5
-    assert abs((sample**2).mean() - 1) * math.sqrt(n / (kurtosis - 1)) < 4.5
-
-
-def assert_uniform(sample, a):
-    assert np.abs(sample).max() <= a
-    assert np.abs(sample).max() > a * (1 - 10 / sample.size)  # it reaches its ends
-    assert_moments(sample, a**2 / 3, kurtosis=9 / 5)
-
-
-def test_glorot_is_uniform_within_root_six_over_fan_in_plus_fan_out(rng):
-    layer = Dense(N_IN, N_OUT, rng=rng)  # the default
-    assert_uniform(layer.W, math.sqrt(6 / (N_IN + N_OUT)))
-    assert not layer.b.any()
-
-
-def test_he_is_normal_with_variance_two_over_fan_in(rng):
-    layer = Dense(N_IN, N_OUT, rng=rng, init="he")
-    assert_moments(layer.W, 2 / N_IN, kurtosis=3)
-    assert np.abs(layer.W).max() > 3.5 * math.sqrt(2 / N_IN)  # tails: 37,500 normal draws
-    assert not layer.b.any()
-
-
-def test_uniform_draws_weights_and_biases_within_one_over_root_fan_in(rng):
-    layer = Dense(N_IN, N_OUT, rng=rng, init="uniform")
-    assert_uniform(layer.W, 1 / math.sqrt(N_IN))
-    assert_uniform(layer.b, 1 / math.sqrt(N_IN))
-
-
-def test_a_function_can_initialize(rng):
-    def identity(n_in, n_out, rng):
-        return np.eye(n_in, n_out), np.arange(n_out)
-
-    layer = Dense(2, 3, rng=rng, init=identity, dtype=np.float32)
-    assert np.array_equal(layer.W, [[1, 0, 0], [0, 1, 0]]) and np.array_equal(layer.b, [0, 1, 2])
-    assert layer.W.dtype == layer.b.dtype == np.float32
-
-
-@pytest.mark.parametrize("init", ["glorot", "he", "uniform"])
-def test_layers_from_one_generator_differ_and_from_one_seed_agree(init):
-    rng = np.random.default_rng(5)
-    first, second = (Dense(3, 2, rng=rng, init=init) for _ in range(2))
-    again = Dense(3, 2, rng=np.random.default_rng(5), init=init)
-    assert not np.array_equal(first.W, second.W)
-    assert np.array_equal(first.W, again.W) and np.array_equal(first.b, again.b)
 
 
 # --- errors ----------------------------------------------------------------------------------------------------------------------

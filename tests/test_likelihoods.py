@@ -1,6 +1,5 @@
 """The likelihoods: values against tables and exact arithmetic, gradients, and that they are the distributions they claim to be."""
 
-import itertools
 import math
 
 import exact
@@ -61,6 +60,7 @@ def test_bernoulli_reproduces_the_table(logit, x, nll, slope):
 @example(logit=1000.0, x=0.0)
 @example(logit=1000.0, x=1.0)
 @example(logit=-1000.0, x=0.25)
+@example(logit=37.3, x=1 - 1e-7)  # max(l, 0) - l x loses seven digits here
 def test_bernoulli_nll_is_within_4_ulp(logit, x):
     assert exact.ulps(Bernoulli().nll(one(logit), one(x))[0], exact.bernoulli_nll(logit, x)) <= 4
 
@@ -216,46 +216,7 @@ def test_dnll_weighs_the_gradient_of_each_example_and_not_its_nll(kind, shape, s
     assert np.array_equal(plain[0], likelihood.nll(out, x))
 
 
-# --- they are distributions ------------------------------------------------------------------------------------------------------
-
-
-@given(D=st.integers(1, 6), seed=seeds)
-def test_bernoulli_probabilities_of_all_pictures_sum_to_one(D, seed):
-    out = values(np.random.default_rng(seed), 1, D)
-    pictures = np.array(list(itertools.product([0.0, 1.0], repeat=D)))
-    p = np.exp(-Bernoulli().nll(np.repeat(out, len(pictures), axis=0), pictures))
-    assert np.sum(p) == pytest.approx(1, rel=1e-13)
-    assert p @ pictures == pytest.approx(Bernoulli().mean(out)[0], rel=1e-12)
-
-
-@given(out=floats, sigma=st.floats(0.05, 20), learn=st.booleans())
-def test_the_gaussian_density_integrates_to_one_about_its_mean(out, sigma, learn):
-    gaussian = Gaussian(sigma, learn=learn)
-    x, step = np.linspace(out - 10 * sigma, out + 10 * sigma, 321, retstep=True)
-    p = step * np.exp(-gaussian.nll(np.full((321, 1), out), x[:, None]))
-    assert np.sum(p) == pytest.approx(1, rel=1e-12)
-    assert p @ x == pytest.approx(gaussian.mean(one(out))[0, 0], rel=1e-12, abs=1e-12 * sigma)
-    assert p @ (x - out) ** 2 == pytest.approx(sigma**2, rel=1e-12)
-
-
-def test_bernoulli_samples_are_pixels_with_the_claimed_mean(rng):
-    N, out = 40_000, np.array([-1000.0, -3.0, -0.5, 0.0, 0.541, 2.0, 1000.0])
-    x = Bernoulli().sample(np.tile(out, (N, 1)), rng)
-    mean = Bernoulli().mean(out[None])[0]
-    assert set(np.unique(x)) == {0.0, 1.0}
-    assert x[:, 0].max() == 0 and x[:, -1].min() == 1
-    z = (x - mean)[:, 1:-1] / np.sqrt(mean * (1 - mean))[1:-1]
-    assert np.all(np.abs(z.mean(axis=0)) * math.sqrt(N) < 4.5)
-    assert np.all(np.abs((z.T @ z)[np.triu_indices(5, 1)]) / math.sqrt(N) < 4.5)  # pixels are independent
-
-
-@pytest.mark.parametrize("learn", [False, True])
-def test_gaussian_samples_have_the_claimed_mean_and_variance(learn, rng):
-    N, out, gaussian = 40_000, np.array([-3.0, 0.0, 8.0]), Gaussian(0.2, learn=learn)
-    u = (gaussian.sample(np.tile(out, (N, 1)), rng) - gaussian.mean(out[None])) / 0.2
-    assert np.all(np.abs(u.mean(axis=0)) * math.sqrt(N) < 4.5)
-    assert np.all(np.abs((u**2).mean(axis=0) - 1) * math.sqrt(N / 2) < 4.5)
-    assert np.all(np.abs((u.T @ u)[np.triu_indices(3, 1)]) / math.sqrt(N) < 4.5)
+# --- the mean and its inverse --------------------------------------------------------------------------------------------------
 
 
 def test_bernoulli_mean_is_a_probability():

@@ -1,60 +1,12 @@
-"""Layer and ParamVector: one memory seen twice. Names, order, what a write reaches, what is refused, copies, configurations."""
-
-import copy
-import json
-import pickle
-import textwrap
+"""Layer and ParamVector: one memory seen twice. Names, order, what a write reaches, what is refused."""
 
 import numpy as np
 import pytest
 from derivatives import assert_agree, complex_step
+from joined import Scale, assert_joined, slots, small_vae
 
-from npvae import VAE, Adam, Autoencoder, Bernoulli, Chain, Dense, Gaussian, ReLU, Sigmoid, Softplus, Tanh
+from npvae import VAE, Adam, Bernoulli, Chain, Dense, Gaussian, Tanh
 from npvae.core.parameters import Layer, ParamVector, named_parameters
-from npvae.models import from_config
-
-
-def scale_layer():
-    """The user's layer printed in Layer's docstring, as it stands there."""
-    lines = Layer.__doc__.split("\n\n")[1]
-    namespace = {"Layer": Layer, "np": np, "__name__": "a_users_module"}
-    exec(textwrap.dedent(lines), namespace)
-    return namespace["Scale"]
-
-
-Scale = scale_layer()
-
-
-def small_vae(rng, likelihood=None, dtype=np.float64):
-    encoder = Chain([Dense(5, 4, rng=rng, dtype=dtype), Tanh(), Dense(4, 6, rng=rng, dtype=dtype)])
-    decoder = Chain([Dense(3, 4, rng=rng, dtype=dtype, init="uniform"), ReLU(), Dense(4, 5, rng=rng, dtype=dtype)])
-    return VAE(encoder, decoder, likelihood or Bernoulli(), 3)
-
-
-def assert_joined(params, layers):
-    """Each W and dW of these named layers is a view into theta and grad, at its place, with its name."""
-    named = list(params)
-    assert [name for name, _, _ in named] == [f"{prefix}{name}" for prefix, layer, name in layers]
-    start = 0
-    for (_, W, dW), (_, layer, p) in zip(named, layers):
-        assert getattr(layer, p) is W and getattr(layer, "d" + p) is dW
-        for view, vector in ((W, params.theta), (dW, params.grad)):
-            assert np.shares_memory(view, vector[start : start + W.size])
-            assert np.array_equal(view.ravel(), vector[start : start + W.size], equal_nan=True)
-        start += W.size
-    assert start == params.size == params.theta.size == params.grad.size
-
-
-def slots(model):
-    """(prefix, layer, parameter) of a model built of plain chains, spelled out by hand."""
-    found = [
-        (f"{part}.{i}.", layer, p)
-        for part in ("encoder", "decoder")
-        for i, layer in enumerate(getattr(model, part).layers)
-        for p in layer.parameters
-    ]
-    return found + [("likelihood.0.", model.likelihood, p) for p in model.likelihood.parameters]
-
 
 # --- Layer: assigning copies -----------------------------------------------------------------------------------------------------
 
@@ -81,7 +33,8 @@ def test_the_first_assignment_copies_and_makes_the_gradient():
     layer.g = mine
     mine[0] = 7
     assert np.array_equal(layer.g, [1, 1, 1]) and np.array_equal(layer.dg, [0, 0, 0])
-    assert layer.dg.dtype == layer.g.dtype
+    single = Dense(2, 3, rng=np.random.default_rng(0), dtype=np.float32)
+    assert {a.dtype for a in (single.W, single.dW, single.b, single.db)} == {np.dtype(np.float32)}
 
 
 def test_the_initializer_s_own_array_is_not_adopted(rng):
@@ -165,33 +118,35 @@ def test_gathering_keeps_the_values_and_starts_with_no_gradient(rng):
     assert_joined(params, [("net.0.", layer, "W"), ("net.0.", layer, "b")])
 
 
+STATEMENTS = [
+    "layer.W = rng.normal(size=(4, 6))",
+    "layer.W *= 2",
+    "layer.W += 1",
+    "layer.b[0] = 5.5",
+    "layer.b[...] = 3",
+    "vae.likelihood.log_sigma = [0.25]",
+    "vae.likelihood.log_sigma -= 1",
+    "params.theta = rng.normal(size=params.size)",
+    "params.theta *= 1.5",
+    "params.theta[...] = rng.normal(size=params.size)",
+    "layer.dW = rng.normal(size=(4, 6))",
+    "params.grad = rng.normal(size=params.size)",
+    "params.grad /= 3",
+    "vae.loss_and_grad(rng.normal(size=(2, 5)), rng.normal(size=(2, 3)))",
+    "Adam().step(params.theta, params.grad)",
+]
+
+
 def test_every_way_of_writing_reaches_the_one_vector(rng):
     vae = small_vae(rng, Gaussian(learn=True))
     params, layer = vae.params, vae.encoder.layers[2]
-    theta, grad, P = params.theta, params.grad, params.size
-    writes = {
-        "layer.W = a": lambda: setattr(layer, "W", rng.normal(size=(4, 6))),
-        "layer.W *= 2": lambda: layer.__setattr__("W", layer.W.__imul__(2)),
-        "layer.b[0] = a": lambda: layer.b.__setitem__(0, 5.5),
-        "log_sigma = a": lambda: setattr(vae.likelihood, "log_sigma", [0.25]),
-        "params.theta = a": lambda: setattr(params, "theta", rng.normal(size=P)),
-        "params.theta[...] = a": lambda: params.theta.__setitem__(..., rng.normal(size=P)),
-        "layer.dW = a": lambda: setattr(layer, "dW", rng.normal(size=(4, 6))),
-        "params.grad = a": lambda: setattr(params, "grad", rng.normal(size=P)),
-        "backward": lambda: vae.loss_and_grad(rng.normal(size=(2, 5)), rng.normal(size=(2, 3))),
-        "step": lambda: Adam().step(params.theta, params.grad),
-    }
-    for name, write in writes.items():
+    theta, grad = params.theta, params.grad
+    for statement in STATEMENTS:
         before = theta.tobytes() + grad.tobytes()
-        write()
-        assert theta.tobytes() + grad.tobytes() != before, f"{name} reached nothing"
-        assert params.theta is theta and params.grad is grad, name
+        exec(statement, {"vae": vae, "params": params, "layer": layer, "rng": rng, "Adam": Adam})
+        assert theta.tobytes() + grad.tobytes() != before, f"{statement}: reached nothing"
+        assert params.theta is theta and params.grad is grad, statement
         assert_joined(params, slots(vae))
-    params.theta *= 1.5
-    params.grad /= 3
-    layer.W *= 2
-    assert params.theta is theta and params.grad is grad
-    assert_joined(params, slots(vae))
 
 
 def test_in_place_arithmetic_scales_each_parameter(rng):
@@ -224,6 +179,11 @@ def test_the_vector_has_the_dtype_that_it_is_given(rng):
 def test_a_model_without_parameters_has_an_empty_vector():
     params = ParamVector({"net": [Tanh()]}, np.float64)
     assert params.size == 0 and list(params) == []
+
+
+def test_named_parameters_walk_into_layers_of_layers(rng):
+    layers = [Tanh(), Chain([Dense(2, 3, rng=rng), Chain([Scale(3)])])]
+    assert [name for name, _, _ in named_parameters("net.", layers)] == ["net.1.0.W", "net.1.0.b", "net.1.1.0.g"]
 
 
 # --- gathering is refused before anything has moved -------------------------------------------------------------------------------
@@ -294,120 +254,3 @@ def test_a_users_layer_works_in_a_chain_and_a_vae(rng):
     assert {"encoder.1.g", "decoder.1.g"} < {name for name, _, _ in vae.params}
     assert scale.dg.any()
     assert_joined(vae.params, slots(vae))
-
-
-# --- copies ----------------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex128])
-def test_astype_makes_an_independent_twin_in_the_dtype(dtype, rng):
-    vae = small_vae(rng, Gaussian(0.5, learn=True))
-    twin, before = vae.astype(dtype), vae.params.theta.copy()
-    assert twin.params.dtype == twin.dtype == dtype and twin.real_dtype == np.empty(0, dtype).real.dtype
-    assert np.array_equal(twin.params.theta, before.astype(dtype))
-    assert not np.shares_memory(twin.params.theta, vae.params.theta)
-    twin.params.theta[...] = 0
-    assert np.array_equal(vae.params.theta, before)
-    for model in (vae, twin):
-        assert_joined(model.params, slots(model))
-
-
-def test_a_gathered_layer_s_twin_belongs_to_nobody(rng):
-    vae = small_vae(rng)
-    twin = vae.encoder.astype(np.float32)
-    twin.layers[0].W *= 0
-    assert vae.encoder.layers[0].W.all() and twin.layers[0].dW.dtype == np.float32
-    VAE(twin, vae.decoder.astype(np.float32), Bernoulli(), 3)
-
-
-COPIES = {
-    "deepcopy": copy.deepcopy,
-    "pickle": lambda a: pickle.loads(pickle.dumps(a)),
-    "a list": lambda a: copy.deepcopy([a, a])[1],
-}
-
-
-@pytest.mark.parametrize("duplicate", COPIES.values(), ids=COPIES)
-@pytest.mark.parametrize("kind", [VAE, Autoencoder])
-def test_a_copied_model_has_its_own_vector_joined_to_its_own_layers(duplicate, kind, rng):
-    model = kind.dense(5, (4,), 3, Gaussian(0.5, learn=True), rng=rng, dtype=np.float32)
-    twin, x, eps = duplicate(model), rng.random((2, 5)), model.noise(2, rng)
-    assert twin.params.theta.tobytes() == model.params.theta.tobytes() and twin.params.dtype == np.float32
-    assert twin.loss_and_grad(x, eps) == model.loss_and_grad(x, eps)
-    assert np.array_equal(twin.params.grad, model.params.grad) and model.params.grad.any()
-    twin.params.theta *= 2
-    assert not np.array_equal(twin.params.theta, model.params.theta)
-    for m in (model, twin):
-        assert_joined(m.params, slots(m))
-
-
-@pytest.mark.parametrize("duplicate", COPIES.values(), ids=COPIES)
-def test_a_copied_layer_belongs_to_nobody_and_can_be_gathered(duplicate, rng):
-    vae = small_vae(rng)
-    layer = duplicate(vae.encoder.layers[0])
-    assert np.array_equal(layer.W, vae.encoder.layers[0].W) and not np.shares_memory(layer.W, vae.params.theta)
-    params = ParamVector({"net": [layer]}, np.float64)
-    params.theta *= 0
-    assert not layer.W.any() and vae.encoder.layers[0].W.all()
-
-
-# --- configurations --------------------------------------------------------------------------------------------------------------
-
-
-MODELS = {
-    "vae": lambda rng: VAE.dense(5, (4, 7), 3, rng=rng),
-    "vae-double-gaussian": lambda rng: VAE.dense(5, (4,), 3, Gaussian(0.5), ReLU, rng=rng, dtype=np.float64),
-    "learned-sigma": lambda rng: VAE.dense(5, (), 3, Gaussian(0.5, learn=True), Softplus, rng=rng),
-    "nested": lambda rng: VAE(
-        Chain([Chain([Dense(5, 4, rng=rng)]), Sigmoid(), Dense(4, 6, rng=rng)]), Dense(3, 5, rng=rng), Bernoulli(), 3
-    ),
-    "autoencoder": lambda rng: Autoencoder.dense(5, (4,), 3, rng=rng, init="he"),
-    "complex twin": lambda rng: small_vae(rng, Gaussian(0.5, learn=True)).astype(np.complex128),
-}
-
-
-@pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
-def test_a_model_is_built_again_from_its_config(make, rng):
-    model = make(rng)
-    config = json.loads(json.dumps(model.config()))  # plain data
-    again = from_config(config)
-    assert again.config() == model.config() == config
-    assert type(again) is type(model) and again.params.dtype == model.params.dtype
-    assert [(name, value.shape) for name, value, _ in again.params] == [(name, value.shape) for name, value, _ in model.params]
-    again.params.theta = model.params.theta
-    x, eps = rng.random((2, 5)), model.noise(2, rng)
-    assert again.loss(x, eps) == model.loss(x, eps)
-
-
-def test_the_config_of_a_learned_sigma_holds_its_value_now():
-    likelihood = Gaussian(0.5, learn=True)
-    likelihood.log_sigma = [np.log(2)]
-    assert likelihood.config() == {"type": "Gaussian", "sigma": pytest.approx(2), "learn": True}
-    assert Gaussian(0.5).config() == {"type": "Gaussian", "sigma": 0.5, "learn": False}
-
-
-@pytest.mark.parametrize("part", ["encoder", "likelihood", "model"])
-def test_a_config_with_an_unknown_part_is_refused(part, rng):
-    config = VAE.dense(5, (4,), 3, rng=rng).config()
-    message = "^unknown layer or likelihood 'mine.Scale': the library has Tanh, ReLU, .*; build the model yourself and load into it"
-    if part == "encoder":
-        config["encoder"]["layers"][1] = {"type": "mine.Scale"}
-    elif part == "likelihood":
-        config["likelihood"] = {"type": "mine.Scale"}
-    else:
-        config["type"] = "mine.Scale"
-        message = "^unknown model 'mine.Scale': the library has VAE, Autoencoder"
-    with pytest.raises(ValueError, match=message):
-        from_config(config)
-
-
-def test_a_users_layer_is_named_with_its_module_and_is_not_rebuilt(rng):
-    vae = VAE(Chain([Dense(5, 6, rng=rng), Scale(6)]), Dense(3, 5, rng=rng), Bernoulli(), 3)
-    assert vae.config()["encoder"]["layers"][1] == {"type": "a_users_module.Scale"}
-    with pytest.raises(ValueError, match="^unknown layer or likelihood 'a_users_module.Scale'"):
-        from_config(vae.config())
-
-
-def test_named_parameters_walk_into_layers_of_layers(rng):
-    layers = [Tanh(), Chain([Dense(2, 3, rng=rng), Chain([Scale(3)])])]
-    assert [name for name, _, _ in named_parameters("net.", layers)] == ["net.1.0.W", "net.1.0.b", "net.1.1.0.g"]

@@ -8,7 +8,17 @@ import pytest
 import reference
 from derivatives import assert_agree, central_difference
 from hypothesis import given
-from model_cases import LIKELIHOODS, SMOOTH, blocks, cases, check_gradient_by_complex_step, gradient, loss_of_theta, make_case
+from model_cases import (
+    LIKELIHOODS,
+    SMOOTH,
+    assert_same_config,
+    blocks,
+    cases,
+    check_gradient_by_complex_step,
+    gradient,
+    loss_of_theta,
+    make_case,
+)
 
 from npvae import VAE, Bernoulli, Dense, Gaussian, load_digits
 from npvae.core.parameters import Layer
@@ -208,7 +218,7 @@ def test_copies_are_whole_models(duplicate):
 @given(cases())
 def test_a_model_is_rebuilt_from_its_config(case):
     model = from_config(case.model.config())
-    assert model.config() == case.model.config() and model.dtype == case.model.dtype
+    assert_same_config(model, case.model)
     model.params.theta = case.model.params.theta
     assert model.loss(*case[1:]) == case.model.loss(*case[1:])
 

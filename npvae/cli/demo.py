@@ -9,7 +9,7 @@ from npvae.cli.common import RUN_FILE, output_folder, positive, say, versions, w
 from npvae.cli.train import FLAGS, describe_record
 
 HELP = "see a VAE trained on real digits within ten seconds"
-SETTINGS = {"hidden": (128,), "latent_dim": 2, "epochs": 60, "batch_size": 32, "lr": 2e-3}
+SETTINGS = {"hidden": (128, 64), "latent_dim": 2, "epochs": 150, "batch_size": 64, "lr": 2e-3}
 
 
 def add_arguments(parser):

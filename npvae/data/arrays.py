@@ -1,5 +1,6 @@
 """A user's own arrays, from a .npy or .npz file."""
 
+import math
 import pathlib
 
 import numpy as np
@@ -18,8 +19,9 @@ def load_arrays(path, test_fraction=0.1):
     """
     path = pathlib.Path(path)
     try:
-        content = np.load(path, allow_pickle=False)
-        arrays = dict(content) if isinstance(content, np.lib.npyio.NpzFile) else {"train": content}
+        with path.open("rb") as f:  # numpy.load leaves a file that it opens itself open when the archive is damaged
+            content = np.load(f, allow_pickle=False)
+            arrays = dict(content) if isinstance(content, np.lib.npyio.NpzFile) else {"train": content}
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: there is no such file.") from None
     except Exception as error:  # numpy.load raises six different types on damaged files
@@ -36,26 +38,34 @@ def from_arrays(path, arrays, test_fraction=0.1):
     if "train" not in arrays or unknown:
         raise ValueError(f"{path}: expected an array `train` and any of {', '.join(KEYS[1:])}; it has {', '.join(arrays)}.")
     train = arrays["train"]
-    if train.ndim < 2:
-        raise ValueError(f"{path}: expected one example a row, (N, D) or (N, height, width); got shape {train.shape}.")
     image_shape = tuple(int(n) for n in arrays.pop("image_shape", train.shape[1:]))
-    scale = _scale(path, train, arrays.pop("scale", None))
-    arrays = {key: _rows(a, train.dtype) if not key.endswith("labels") else a for key, a in arrays.items()}
+    given = arrays.pop("scale", None)
+    arrays = {key: _rows(path, key, a, train.dtype) if not key.endswith("labels") else a for key, a in arrays.items()}
+    scale = _scale(path, train, given)
     if "test" not in arrays:
         arrays = _hold_out(path, arrays, test_fraction)
     return Dataset(name=path.stem, scale=scale, image_shape=image_shape, **arrays)
 
 
-def _rows(a, dtype):
-    return a.reshape(len(a), -1).astype(np.uint8 if dtype.kind == "b" else dtype, copy=False)
+def _rows(path, name, a, dtype):
+    """(N, D) in train's dtype, bool as uint8. Floats beside bytes are refused: the cast would lose them."""
+    if a.ndim < 2:
+        raise ValueError(f"{path}: {name}: expected one example a row, (N, D) or (N, height, width); got shape {a.shape}.")
+    if a.dtype != dtype and not (a.dtype.kind == dtype.kind == "f"):
+        raise ValueError(f"{path}: {name} is {a.dtype} but train is {dtype}; save all splits in the same dtype.")
+    return a.reshape(len(a), math.prod(a.shape[1:])).astype(np.uint8 if dtype.kind == "b" else dtype, copy=False)
 
 
 def _scale(path, train, given):
     if np.issubdtype(train.dtype, np.floating):
+        if given is not None:
+            raise ValueError(f"{path}: floats are used as they are; divide them yourself and leave `scale` out.")
         return None
     if train.dtype != bool and train.dtype != np.uint8:
         raise ValueError(f"{path}: arrays must be floats, 8-bit images (uint8) or bool, got {train.dtype}.")
     if given is not None:
+        if np.shape(given) != () or np.asarray(given).dtype.kind not in "iuf" or not 0 < given < math.inf:
+            raise ValueError(f"{path}: scale must be a positive number, got {given}.")
         return float(given)
     return 1.0 if train.dtype == bool or train.max(initial=0) <= 1 else 255.0
 

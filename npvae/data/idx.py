@@ -27,8 +27,10 @@ def read_idx(path):
     if len(content) < 4 or content[:3] != b"\x00\x00\x08" or not 1 <= content[3] <= 4:
         raise ValueError(f"{path}: not an IDX file of unsigned bytes: it starts with {content[:4].hex(' ') or 'nothing'}.")
     rank = content[3]
+    if len(content) < 4 + 4 * rank:
+        raise ValueError(f"{path}: its header is cut short; fetch it again.")
     shape = tuple(int.from_bytes(content[4 + 4 * i : 8 + 4 * i], "big") for i in range(rank))
-    data = np.frombuffer(content, np.uint8, offset=min(4 + 4 * rank, len(content)))
+    data = np.frombuffer(content, np.uint8, offset=4 + 4 * rank)
     if data.size != np.prod(shape, dtype=np.int64):
         raise ValueError(f"{path}: the header promises {shape} = {np.prod(shape)} bytes, but {data.size} follow; fetch it again.")
     return data.reshape(shape)

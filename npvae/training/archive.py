@@ -49,7 +49,8 @@ def check_writable(path, size):
         check_room(path, (size + OVERHEAD) * (1 if path.exists() else 2))
     except OSError as error:
         raise CheckpointError(
-            f"{path}: checkpoints cannot be written there ({reason(error)}); nothing was trained. Make room, or give another folder."
+            f"{path}: checkpoints cannot be written there ({reason(error)}); nothing was trained. "
+            "Make room, or give another folder."
         ) from error
 
 
@@ -87,13 +88,14 @@ def _manifest(path, array):
         if manifest["format"] != FORMAT:
             raise ValueError(f"its format is {manifest['format']!r}")
         version = manifest["version"]
-        too_new = version > VERSION
+        if not version >= 1:
+            raise ValueError(f"its version is {version!r}")
         for entry in manifest["arrays"]:
             entry["name"] + entry["sha256"], tuple(entry["shape"]), np.dtype(entry["dtype"])
     except (ValueError, TypeError, KeyError) as error:
         message = f"it has no {error}" if isinstance(error, KeyError) else error
         raise CheckpointError(f"{path}: no npvae checkpoint, or its manifest is damaged ({message}); use another copy.") from error
-    if too_new:
+    if version > VERSION:
         raise CheckpointError(f"{path}: format {version}, but this version of npvae reads up to {VERSION}; update npvae.")
     return manifest
 

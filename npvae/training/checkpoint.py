@@ -45,7 +45,9 @@ def save_checkpoint(path, model, optimizer=None, *, history=None, training=None,
     for name, value in arrays.items():
         bad = first_nonfinite(value)
         if bad:
-            raise CheckpointError(f"{path}: not written, since {name} is {bad[1]} at {list(bad[0])}; an older file stays as it was.")
+            raise CheckpointError(
+                f"{path}: not written, since {name} is {bad[1]} at {list(bad[0])}; an older file stays as it was."
+            )
     kept = None
     if optimizer is not None:
         state = optimizer.state_dict()
@@ -84,7 +86,7 @@ def unpack(path, manifest, arrays, model=None):
         message = f"there is no {error}" if isinstance(error, KeyError) else error
         hint = " If it has layers of your own, build the model and pass it as model=." if model is None else ""
         raise CheckpointError(f"{path}: the manifest does not describe a model of this library: {message}.{hint}") from error
-    groups: dict = {"": {}, "best": {}, "optimizer": {}}
+    groups = {"": {}, "best": {}, "optimizer": {}}
     for name, value in arrays.items():
         group, _, rest = name.rpartition("/")
         groups.setdefault(group, {})[rest] = value
@@ -116,5 +118,5 @@ def _join(path, params, arrays):
     wrong += [f"{name} is {arrays[name].dtype} in the file, {params.dtype} in the model" for name in both if name not in castable]
     wrong += [f"{name} holds NaN or infinity" for name in castable if not np.isfinite(arrays[name]).all()]
     if wrong:
-        raise CheckpointError(f"{path}: the parameters do not fit the model: {'; '.join(wrong)}. Build the model that the file holds.")
+        raise CheckpointError(f"{path}: the parameters do not fit the model: {'; '.join(wrong)}. Build the model of the file.")
     return np.concatenate([arrays[name].reshape(-1) for name in expected]) if expected else np.empty(0, params.dtype)

@@ -6,6 +6,7 @@ import time
 import numpy as np
 
 from npvae.core.checks import NonFiniteError, finite
+from npvae.models.base import Loss
 from npvae.training.archive import check_writable
 from npvae.training.batches import TrainingBatches, ValidationBatches
 from npvae.training.checkpoint import save_checkpoint
@@ -44,9 +45,9 @@ def fit(
     callbacks    functions (record, model), called after every epoch; what they add to the record stays in the history
     progress     show a progress line on stderr: True, False, or None: on a terminal
 
-    The validation loss is taken at the last beta of the schedule, so that epochs of a warm-up compare. Bad arguments raise ValueError
-    or TypeError before anything is changed; CheckpointError: a file that cannot be written, read or resumed from; NonFiniteError:
-    a NaN or infinity arose (the last good checkpoint is kept); Interrupted: Ctrl-C or SIGTERM, after the step was finished.
+    The validation loss is taken at the last beta of the schedule, so that epochs of a warm-up compare. Raises ValueError or
+    TypeError for bad arguments, before anything is changed; CheckpointError if a file cannot be written, read or resumed from;
+    NonFiniteError if a NaN or infinity arises (the last good checkpoint is kept); Interrupted on Ctrl-C or SIGTERM.
     """
     plan = make_plan(
         model, data, optimizer=optimizer, epochs=epochs, batch_size=batch_size, rng=rng, validation=validation, beta=beta, lr=lr,
@@ -54,7 +55,8 @@ def fit(
         resume=resume, callbacks=callbacks, checkpoint_every=checkpoint_every,
     )  # fmt: skip
     if plan.checkpoint is not None:
-        check_writable(plan.checkpoint, (4 if plan.patience is None else 5) * model.params.theta.nbytes + 1000 * plan.epochs)
+        copies = 2 + len(optimizer.averages)  # theta, the best theta, the averages
+        check_writable(plan.checkpoint, copies * model.params.theta.nbytes + 1000 * plan.epochs)
     state = State(root=int(rng.integers(2**63))) if resume is None else resumed_state(resume, plan)
     return Run(plan, state, progress).train()
 
@@ -72,7 +74,7 @@ class Run:
             self.validation = ValidationBatches(self.model, plan.validation, size, plan.binarize, root, plan.samples)
         self.measure = measure(plan)
         self.progress = Progress(progress, plan.epochs, plan.total_steps)
-        self.saved_at = time.perf_counter()
+        self.saved_at, self.saved = time.perf_counter(), ""
 
     def train(self):
         """Epoch after epoch -> History."""
@@ -81,13 +83,13 @@ class Run:
                 while not self.finished():
                     self.train_epoch(watch)
                     self.end_epoch()
-                    self.stop_if_asked(watch)
                 self.save()
             finally:
                 self.progress.close()
-            if self.state.best_theta is not None:
-                self.model.params.theta = self.state.best_theta
-            self.stop_if_asked(watch)
+        if self.state.best_theta is not None:
+            self.model.params.theta = self.state.best_theta
+        if watch.signal is not None:
+            raise self.interrupted(watch, "when all was done; nothing is lost.")
         return self.state.history
 
     def finished(self):
@@ -105,7 +107,9 @@ class Run:
             state.step += 1
             state.sums.add(len(x), loss, norm, now - before)
             self.progress.step(now, now - before, state.epoch, self.global_step, state.sums)
-            self.stop_if_asked(watch)
+            if watch.signal is not None:
+                self.save()
+                raise self.interrupted(watch, self.position())
             if plan.checkpoint is not None and now - self.saved_at >= plan.checkpoint_every:
                 self.save()
                 now = time.perf_counter()
@@ -119,10 +123,12 @@ class Run:
         if plan.clip_norm is not None and norm > plan.clip_norm:
             params.grad *= plan.clip_norm / norm
         own_lr = optimizer.lr
-        if plan.lr is not None:
-            optimizer.lr = plan.lr(self.global_step, plan.total_steps)
-        optimizer.step(params.theta, params.grad)
-        optimizer.lr = own_lr
+        try:
+            if plan.lr is not None:
+                optimizer.lr = plan.lr(self.global_step, plan.total_steps)
+            optimizer.step(params.theta, params.grad)
+        finally:
+            optimizer.lr = own_lr  # a checkpoint, and who uses the optimizer next, finds it as it was given
         return loss, norm
 
     def loss_and_grad(self, x, eps, beta):
@@ -130,6 +136,8 @@ class Run:
         if self.plan.objective is None:
             return self.model.loss_and_grad(x, eps, beta)
         loss = self.plan.objective(self.model, x, eps)
+        if not isinstance(loss, Loss):
+            raise TypeError(f"fit: objective must return a Loss(total, reconstruction, kl), got {loss!r:.80}.")
         finite("objective", loss=loss.total)
         return loss
 
@@ -175,10 +183,10 @@ class Run:
         try:
             return f(*args)
         except NonFiniteError as error:
-            kept = f" {self.plan.checkpoint} keeps the last good checkpoint." if self.plan.checkpoint is not None else ""
+            n = self.plan.epoch_steps
+            where = f"in step {self.state.step + 1} of {n}" if self.state.step < n else f"after the last of {n} steps"
             raise NonFiniteError(
-                f"fit: epoch {self.state.epoch}, step {self.state.step + 1} of {self.plan.epoch_steps}: {error} "
-                f"Training cannot go on; try a lower lr, or clip_norm.{kept}"
+                f"fit: epoch {self.state.epoch}, {where}: {error} Training cannot go on; try a lower lr, or clip_norm.{self.saved}"
             ) from error
 
     def save(self):
@@ -192,21 +200,19 @@ class Run:
             plan.checkpoint, self.model, self.optimizer, history=state.history, training=training, best_theta=state.best_theta
         )
         self.saved_at = time.perf_counter()
+        self.saved = f" {plan.checkpoint} holds the run as it was in epoch {state.epoch} after step {state.step}."
 
-    def stop_if_asked(self, watch):
-        """After a signal: save where we are and raise Interrupted."""
-        if watch.signal is None:
-            return
-        name = signal.Signals(watch.signal).name
-        where = f"fit: stopped by {name} in epoch {self.state.epoch}, after step {self.state.step} of {self.plan.epoch_steps}"
-        if self.finished():
-            where = f"fit: stopped by {name} when training was done"
-        if self.plan.checkpoint is None:
-            advice = "the model keeps its parameters; without checkpoint=FILE the run itself cannot be resumed."
-        else:
-            self.save()
-            advice = f"{self.plan.checkpoint} holds this position: go on with the same call and resume={self.plan.checkpoint!r}."
-        raise Interrupted(f"{where}; {advice}", self.state.history, watch.signal)
+    def position(self):
+        """Where the run stopped, and how to go on, for a person."""
+        plan = self.plan
+        where = f"in epoch {self.state.epoch} of {plan.epochs}, after step {self.state.step} of {plan.epoch_steps}"
+        if plan.checkpoint is None:
+            return f"{where}; the model keeps its parameters, but without checkpoint=FILE the run cannot be resumed."
+        return f"{where}; {plan.checkpoint} holds this very position: go on with the same call and resume={plan.checkpoint!r}."
+
+    def interrupted(self, watch, where):
+        """The Interrupted to raise."""
+        return Interrupted(f"fit: stopped by {signal.Signals(watch.signal).name} {where}", self.state.history, watch.signal)
 
 
 def gradient_norm(params):

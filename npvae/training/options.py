@@ -13,6 +13,7 @@ from npvae.core.checks import finite, generator, has_shape, positive_integer
 from npvae.core.likelihoods import Bernoulli
 from npvae.core.optimizers import Optimizer
 from npvae.data.dataset import Dataset, scaled
+from npvae.models.base import Model
 from npvae.training.batches import Rows
 
 BINARIZE = (None, "threshold", "static", "dynamic")
@@ -22,7 +23,7 @@ BINARIZE = (None, "threshold", "static", "dynamic")
 class Plan:
     """What is to be done: the checked arguments of `fit`, and what follows from them."""
 
-    model: object
+    model: Model
     optimizer: Optimizer
     train: Rows
     validation: Rows | None
@@ -73,7 +74,8 @@ def make_plan(
         raise ValueError('fit: patience stops on the validation loss; give validation="valid", "test" or an array of floats.')
     settings = {
         "model": model_config(model), "optimizer": optimizer.config(), "batch_size": batch_size, "binarize": binarize,
-        "beta": _described(beta), "lr": _described(lr), "clip_norm": clip_norm, "objective": _described(objective), "samples": samples,
+        "beta": _described(beta), "lr": _described(lr), "clip_norm": clip_norm,
+        "objective": _described(objective), "samples": samples,
     }  # fmt: skip
     if checkpoint is not None or resume is not None:
         settings |= {"data": fingerprint(train), "validation": None if held_out is None else fingerprint(held_out)}
@@ -93,7 +95,7 @@ def make_plan(
 
 
 def _check_objects(model, optimizer, objective, callbacks):
-    if isinstance(model, type) or not (hasattr(model, "loss_and_grad") and hasattr(model, "params")):
+    if not isinstance(model, Model):
         raise TypeError(f"fit: model must be a model such as VAE.dense(784, rng=rng), got {model!r:.80}.")
     if np.issubdtype(model.dtype, np.complexfloating):
         raise TypeError("fit: this is a model's complex twin, made for checking gradients; train the real model.")
@@ -112,9 +114,7 @@ def _rows(name, rows, scale, model, binarize):
     if not isinstance(rows, np.ndarray):
         raise TypeError(f"fit: {name} must be a Dataset or a NumPy array of floats, got {type(rows).__name__}.")
     if scale is None and not np.issubdtype(rows.dtype, np.floating):
-        top = max(int(rows.max(initial=0)), 1) if rows.dtype.kind in "biu" else None
-        fix = f"pass {name} / {top} or a Dataset with scale={top}, which stays small in memory" if top else "pass floats"
-        raise TypeError(f"fit: {name} is an array of {rows.dtype}, expected floats; {fix}.")
+        raise TypeError(f"fit: {name} is an array of {rows.dtype}, expected floats; {_integer_fix(name, rows)}.")
     has_shape("fit", name, rows, ("N", model.data_dim), "one example a row, as many columns as the model has data dimensions.")
     if len(rows) == 0:
         raise ValueError(f"fit: {name} has no rows.")
@@ -129,6 +129,17 @@ def _rows(name, rows, scale, model, binarize):
     return Rows(rows, scale)
 
 
+def _integer_fix(name, rows):
+    """What to do about integers."""
+    if rows.dtype.kind not in "biu":
+        return "pass floats"
+    top = int(rows.max(initial=0))
+    if top <= 1:
+        return f"pass {name}.astype(np.float32)"
+    top = 255 if 16 < top <= 255 else top
+    return f"scale it: pass {name} / {top}, or a Dataset with scale={top}, which stays 8-bit in memory"
+
+
 def _validation(data, validation, model, binarize):
     """The validation rows -> Rows or None."""
     if validation is None:
@@ -141,7 +152,7 @@ def _validation(data, validation, model, binarize):
         raise ValueError(f"fit: validation={validation!r} needs a Dataset; data is an array, so pass an array of floats.")
     rows = getattr(data, validation)
     if rows is None:
-        raise ValueError(f'fit: data set {data.name!r} has no {validation} split; use validation="test", or pass an array of floats.')
+        raise ValueError(f'fit: data set {data.name!r} has no {validation} split; use "test", or pass an array of floats.')
     return _rows(f"the {validation} split", rows, data.scale, model, binarize)
 
 

@@ -25,7 +25,8 @@ def resumed_state(path, plan):
     except CheckpointError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise CheckpointError(f"{path}: its training state is damaged ({type(error).__name__}: {error}); use another copy.") from error
+        message = f"{path}: its training state is damaged ({type(error).__name__}: {error}); use another copy."
+        raise CheckpointError(message) from error
     plan.patience = training["patience"]
     plan.model.params.theta = file.theta
     plan.optimizer.load_state_dict(file.optimizer_state)

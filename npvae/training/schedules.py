@@ -6,6 +6,7 @@ step counts the optimizer steps from 0, steps is how many there are in the whole
 
 import functools
 import math
+import numbers
 
 
 def _described(make):
@@ -46,8 +47,10 @@ def linear_warmup(end=1.0, warmup=0.5, start=0.0):
 def cyclical(end=1.0, cycles=4, ramp=0.5):
     """`cycles` times: from 0 to end in a straight line over the first `ramp` of the cycle, then end for the rest of it.
 
-        tau = ( step mod ceil(steps / cycles) ) / ceil(steps / cycles)        value = end min(1, tau / ramp)
-                                                                               Fu et al. (2019), eq. 6 and 7      [SCHED-2]
+        c = ceil(steps / cycles)        tau = (step mod c) / c
+        value = end min(1, tau / ramp)          Fu et al. (2019), eq. 6 and 7                                      [SCHED-2]
+
+    step counts from 0 here and from 1 there, so that each cycle begins at exactly 0.
     """
     _at_least("cyclical", "end", end, 0)
     _fraction("cyclical", "ramp", ramp)
@@ -97,23 +100,23 @@ def exponential(start, end):
 
 
 def _at_least(where, name, value, low):
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value < math.inf:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not low <= value < math.inf:
         raise ValueError(f"{where}: {name} must be a finite number of at least {low}, got {value!r}.")
 
 
 def _integer(where, name, value):
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
         raise ValueError(f"{where}: {name} must be an integer of at least 1, got {value!r}.")
 
 
 def _fraction(where, name, value):
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 1:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 < value <= 1:
         raise ValueError(f"{where}: {name} must be above 0 and at most 1, got {value!r}.")
 
 
 def _length(where, name, value):
     """-> a function of steps: the length meant by a number of steps (an integer) or by a fraction of all."""
-    if isinstance(value, int):
+    if isinstance(value, numbers.Integral):
         _integer(where, name, value)
         return lambda steps: value
     _fraction(where, name, value)
