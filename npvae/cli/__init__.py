@@ -4,15 +4,14 @@ import argparse
 import signal
 import sys
 
+from npvae import __version__
 from npvae.cli import demo, evaluate, reconstruct, sample, trace, train
 
 VERBS = {"demo": demo, "train": train, "sample": sample, "reconstruct": reconstruct, "evaluate": evaluate, "trace": trace}
 
 
 def build_parser():
-    """The whole command line, verb by verb; nothing is imported for it beyond argparse and the package itself."""
-    from npvae import __version__
-
+    """The whole command line, verb by verb."""
     parser = argparse.ArgumentParser(
         prog="npvae",
         description="The variational autoencoder, every line of its mathematics written out in NumPy.",

@@ -3,8 +3,10 @@
 import argparse
 import json
 import pathlib
-import platform
 import tempfile
+
+from npvae.data import load_dataset
+from npvae.training import load_checkpoint
 
 MODEL_FILE, RUN_FILE = "model.npz", "run.json"
 BINARIZE = ("none", "threshold", "static", "dynamic")
@@ -61,15 +63,6 @@ def write_json(path, content):
     pathlib.Path(path).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
-def versions():
-    """What a result depends on beside its settings."""
-    import numpy as np
-
-    from npvae import __version__
-
-    return {"npvae": __version__, "numpy": np.__version__, "python": platform.python_version()}
-
-
 def add_model_arguments(parser):
     """--model and --data, for the verbs that use a trained model."""
     parser.add_argument(
@@ -80,8 +73,6 @@ def add_model_arguments(parser):
 
 def load_model(args):
     """The trained model of --model, the settings of its run (or {}), and the path of its file."""
-    from npvae.training import load_checkpoint
-
     path = pathlib.Path(args.model)
     if path.is_dir():
         path = path / MODEL_FILE
@@ -94,8 +85,6 @@ def load_model(args):
 
 def load_data(args, settings, model):
     """The data of --data, else of the model's own run; they must have the model's width."""
-    from npvae.data import load_dataset
-
     source = args.data or settings.get("data")
     if source is None:
         raise ValueError("which data? This checkpoint does not say; name them with --data.")

@@ -6,7 +6,14 @@ examples:
   npvae evaluate --model npvae-run --binarize dynamic --samples 5000
 """
 
+import numpy as np
+
+from npvae import evaluation
 from npvae.cli.common import BINARIZE, add_model_arguments, load_data, load_model, positive, say
+from npvae.cli.running import binarized
+from npvae.core.gaussian import kl_divergence
+from npvae.core.likelihoods import Bernoulli
+from npvae.models import Autoencoder
 
 HELP = "ELBO and log-likelihood of held-out data"
 
@@ -30,12 +37,6 @@ def run(args):
     """Print the table, or the JSON object."""
     model, settings, _ = load_model(args)
     data = load_data(args, settings, model)
-    import numpy as np
-
-    from npvae.cli.running import binarized
-    from npvae.core.likelihoods import Bernoulli
-    from npvae.models import Autoencoder
-
     x = data.floats(args.split, model.real_dtype)[: args.limit]
     binarize = args.binarize or settings.get("binarize", "none")
     x = binarized(x, binarize, args.seed)
@@ -66,11 +67,6 @@ def run(args):
 
 def _vae_rows(model, x, args, grey):
     """(name, value of each row, note) for the ELBO, its two terms and the importance-weighted bound."""
-    import numpy as np
-
-    from npvae import evaluation
-    from npvae.core.gaussian import kl_divergence
-
     rng = np.random.default_rng(args.seed)
     elbo = evaluation.elbo(model, x, rng)
     kl = kl_divergence(*model.encode(x))
@@ -92,8 +88,6 @@ def _vae_rows(model, x, args, grey):
 
 def _latent(model, x):
     """Active units and the KL of each latent, as lines and as data."""
-    from npvae import evaluation
-
     active, kl = evaluation.active_units(model, x), evaluation.kl_per_dimension(model, x)
     each = ", ".join(f"{value:.3f}" for value in kl)
     lines = ["", f"  active units: {int(active.sum())} of {len(active)}", f"  KL of each latent: {each}"]

@@ -4,7 +4,11 @@ examples:
   npvae reconstruct --model npvae-run --n 10
 """
 
+import numpy as np
+
+from npvae import visual
 from npvae.cli.common import add_model_arguments, load_data, load_model, output_folder, positive, say
+from npvae.cli.running import binarized
 
 HELP = "send images through a trained model and back"
 
@@ -22,11 +26,6 @@ def run(args):
     model, settings, path = load_model(args)
     data = load_data(args, settings, model)
     folder = output_folder(args.out or path.parent)
-    import numpy as np
-
-    from npvae import visual
-    from npvae.cli.running import binarized
-
     if args.n > len(data.test):
         raise ValueError(f"--n {args.n}, but {data.name} has {len(data.test)} test rows.")
     row = np.sort(np.random.default_rng(args.seed).choice(len(data.test), args.n, replace=False))

@@ -4,11 +4,13 @@ import time
 
 import numpy as np
 
-from npvae.cli.common import MODEL_FILE, versions, write_json
+from npvae import evaluation, visual
+from npvae.cli.common import MODEL_FILE, write_json
 from npvae.core import layers, likelihoods, optimizers
 from npvae.data import load_dataset
 from npvae.models import VAE, Autoencoder
 from npvae.training import batches, fit, schedules
+from npvae.training.archive import versions
 
 ACTIVATIONS = {"tanh": layers.Tanh, "relu": layers.ReLU, "softplus": layers.Softplus, "sigmoid": layers.Sigmoid}
 OPTIMIZERS = {
@@ -96,8 +98,6 @@ def _beta(settings, epoch_steps):
 
 def draw(model, data, settings, history, folder):
     """The run's pictures, as PNG."""
-    from npvae import evaluation, visual
-
     x = binarized(data.floats("test", model.real_dtype)[:PICTURED], settings["binarize"], settings["seed"])
     labels = None if data.test_labels is None else data.test_labels[: len(x)]
     visual.save(visual.plot_history(history), folder / "history.png")
@@ -110,7 +110,7 @@ def draw(model, data, settings, history, folder):
     visual.save(visual.plot_kl_per_dimension(evaluation.kl_per_dimension(model, x)), folder / "kl_per_dimension.png")
     if model.latent_dim > 1:
         visual.save(visual.plot_latent(model.encode(x)[0], labels), folder / "latent.png")
-    if model.latent_dim == 2:
+    if model.latent_dim == 2 and len(data.image_shape) > 1:
         visual.save(visual.plot_manifold(model, data.image_shape), folder / "manifold.png")
 
 

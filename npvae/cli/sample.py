@@ -4,6 +4,9 @@ examples:
   npvae sample --model npvae-run --n 100 --seed 1
 """
 
+import numpy as np
+
+from npvae import visual
 from npvae.cli.common import load_model, output_folder, positive, say
 
 HELP = "draw new images from a trained model"
@@ -24,10 +27,6 @@ def run(args):
     """Write samples.npy (n, D) and samples.png."""
     model, settings, path = load_model(args)
     folder = output_folder(args.out or path.parent)
-    import numpy as np
-
-    from npvae import visual
-
     rng = np.random.default_rng(args.seed)
     if args.draw:
         x = model.likelihood.sample(model.decode(model.noise(args.n, rng)), rng)  # (n, D)

@@ -6,7 +6,11 @@ examples:
   npvae trace --model npvae-demo                one step of a trained model on a row of its test data
 """
 
+import numpy as np
+
 from npvae.cli.common import above_zero, load_data, load_model, number, positive, say
+from npvae.core.optimizers import Adam
+from npvae.teaching import format_trace, trace, worked_example
 
 HELP = "one training step, every number of it"
 
@@ -25,11 +29,6 @@ def add_arguments(parser):
 
 def run(args):
     """Print the table."""
-    import numpy as np
-
-    from npvae.core.optimizers import Adam
-    from npvae.teaching import format_trace, trace, worked_example
-
     if args.model is None:
         model, x, eps = worked_example()
     else:

@@ -20,10 +20,11 @@ from npvae.cli.common import (
     output_folder,
     positive,
     say,
-    versions,
     widths,
     write_json,
 )
+from npvae.cli.running import build, train
+from npvae.training.archive import versions
 
 HELP = "train a model"
 ACTIVATIONS, INITS = ("tanh", "relu", "softplus", "sigmoid"), ("glorot", "he", "uniform")
@@ -77,8 +78,6 @@ def run(args):
     """Train, measure the validation rows, write the folder."""
     folder, checkpoint, settings = _folder_and_settings(args)
     folder = output_folder(folder)
-    from npvae.cli.running import build, train
-
     model, data, rng = build(settings)
     settings["image_shape"] = list(data.image_shape)
     write_json(folder / RUN_FILE, {"settings": settings, "versions": versions()})

@@ -35,8 +35,9 @@ class History:
         return [record.get(name) for record in self.records]
 
     def __repr__(self):
-        last = ", ".join(f"{name}={self.records[-1][name]:.6g}" for name in ("loss", "valid_loss") if name in self.records[-1:][0])
-        return f"History({len(self)} epochs, {last})" if self.records else "History(0 epochs)"
+        last = self.records[-1] if self.records else {}
+        values = [f"{name}={last[name]:.6g}" for name in ("loss", "valid_loss") if name in last]
+        return f"History({', '.join([f'{len(self)} epochs', *values])})"
 
     def columns(self):
         """The names that occur, in the order of the records."""

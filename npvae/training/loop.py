@@ -126,7 +126,8 @@ class Run:
         try:
             if plan.lr is not None:
                 optimizer.lr = plan.lr(self.global_step, plan.total_steps)
-            optimizer.step(params.theta, params.grad)
+            with np.errstate(all="ignore"):  # the next loss, or end_epoch, looks at the parameters
+                optimizer.step(params.theta, params.grad)
         finally:
             optimizer.lr = own_lr  # a checkpoint, and who uses the optimizer next, finds it as it was given
         return loss, norm
@@ -217,7 +218,8 @@ class Run:
 
 def gradient_norm(params):
     """The Euclidean norm of the whole gradient.  Raises NonFiniteError that names the first broken part."""
-    norm = float(np.sqrt(np.dot(params.grad, params.grad)))
+    with np.errstate(all="ignore"):
+        norm = float(np.sqrt(np.dot(params.grad, params.grad)))
     if np.isfinite(norm):
         return norm
     for name, _, gradient in params:

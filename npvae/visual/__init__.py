@@ -1,4 +1,4 @@
-"""Pictures, each a matplotlib Figure: shown by a notebook, written by `save`. matplotlib is imported when the first one is drawn."""
+"""Pictures, each a matplotlib Figure: a notebook shows it, `save` writes it. matplotlib is imported by the first one drawn."""
 
 from npvae.visual.canvas import save
 from npvae.visual.plots import (

@@ -14,16 +14,14 @@ DPI = 100
 WIDTH, HEIGHT = 6.0, 3.5  # inches, unless a grid of images needs more
 MARGIN = 0.1
 FONT = 8
-INK, ACCENT, PALE = "0.15", "#c8501e", "0.75"
+INK, ACCENT = "0.15", "#c8501e"
 
 
 def new_figure(width=WIDTH, height=HEIGHT, layout=None):
     """An empty white figure, width x height inches; layout="constrained" makes room for all labels."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white", layout=layout)
-    FigureCanvasAgg(figure)
     figure._repr_png_ = functools.partial(png, figure)  # how a notebook shows it, whatever its backend
     return figure
 

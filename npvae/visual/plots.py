@@ -10,7 +10,7 @@ import numpy as np
 
 from npvae.core.checks import finite, has_shape, positive_integer, same_shape
 from npvae.models import VAE
-from npvae.visual.canvas import ACCENT, DPI, FONT, HEIGHT, INK, PALE, WIDTH, image_figure, mosaic, new_figure, style
+from npvae.visual.canvas import ACCENT, DPI, FONT, HEIGHT, INK, WIDTH, image_figure, mosaic, new_figure, style
 
 COLUMNS = 10  # pairs side by side in plot_reconstructions
 
@@ -23,7 +23,8 @@ def plot_history(history):
     records = list(history)
     if not records:
         raise ValueError("plot_history: the history has no records yet; train for an epoch first.")
-    values = {name: [record.get(name, np.nan) for record in records] for record in records for name in record}
+    names = dict.fromkeys(name for record in records for name in record)
+    values = {name: [record.get(name, np.nan) for record in records] for name in names}
     missing = [name for name in ("epoch", "reconstruction", "kl", "elbo") if name not in values]
     if missing:
         raise ValueError(f"plot_history: the records lack {', '.join(missing)}; they have {', '.join(values)}.")
@@ -37,16 +38,17 @@ def plot_history(history):
         grid = [["elbo", "reconstruction"], ["elbo", "kl"]]
     figure = new_figure(layout="constrained")
     panels = figure.subplot_mosaic(grid, sharex=True)
-    marker = "." if len(records) < 3 else None
+    few = len(records) < 3  # a line of one point shows nothing
     for name, axes in panels.items():
-        style(axes, titles[name], ylabel="" if name == "beta" else "nats per example")
-        axes.plot(values["epoch"], values[name], color=INK, lw=1.4, marker=marker, label="training")
+        style(axes, titles[name], ylabel={"elbo": "nats per example", "beta": ""}.get(name, "nats"))
+        axes.plot(values["epoch"], values[name], color=INK, lw=1.4, marker="o" if few else None, label="training")
         if f"valid_{name}" in values:
-            axes.plot(values["epoch"], values[f"valid_{name}"], color=ACCENT, lw=1.4, ls="--", marker=marker, label="validation")
+            valid, mark = values[f"valid_{name}"], "x" if few else None
+            axes.plot(values["epoch"], valid, color=ACCENT, lw=1.4, ls="--", marker=mark, label="validation")
     for name in grid[-1]:
         panels[name].set_xlabel("epoch", fontsize=FONT, color=INK)
     panels[grid[0][0]].legend(fontsize=FONT, frameon=False, labelcolor=INK)
-    panels[grid[0][0]].xaxis.get_major_locator().set_params(integer=True)
+    panels[grid[0][0]].xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     return figure
 
 
@@ -146,12 +148,13 @@ def plot_manifold(model, image_shape, n=15):
     images = _rows("plot_manifold", "the decoder's mean", images, image_shape)
     low, high = _range(images)
     h, w = image_shape
-    picture = mosaic(images.reshape(-1, h, w), n, 0, low)
-    figure, axes = image_figure(picture, low, high, _zoom(picture, w, (HEIGHT + 0.2) * DPI), left=0.6, bottom=0.45)
+    gap = _gap(w)
+    picture = mosaic(images.reshape(-1, h, w), n, gap, low)
+    figure, axes = image_figure(picture, low, high, _zoom(picture, w, (HEIGHT + 0.6) * DPI), left=0.6, bottom=0.45)
     ticks = np.unique(np.linspace(0, n - 1, 5).round().astype(int))
     names = [f"{quantiles[i]:.2f}" for i in ticks]
-    axes.set_xticks(ticks * w + (w - 1) / 2, names, fontsize=FONT)
-    axes.set_yticks((n - 1 - ticks) * h + (h - 1) / 2, names, fontsize=FONT)
+    axes.set_xticks(ticks * (w + gap) + (w - 1) / 2, names, fontsize=FONT)
+    axes.set_yticks((n - 1 - ticks) * (h + gap) + (h - 1) / 2, names, fontsize=FONT)
     axes.set_xlabel("z1", fontsize=FONT, color=INK)
     axes.set_ylabel("z2", fontsize=FONT, color=INK)
     return figure
@@ -168,7 +171,7 @@ def plot_kl_per_dimension(kl, threshold=0.01):
     finite("plot_kl_per_dimension", "the model is broken: go back to the last good checkpoint.", kl=kl)
     order = np.argsort(-kl, kind="stable")
     used = kl[order] > threshold
-    figure = new_figure(layout="constrained")
+    figure = new_figure(min(WIDTH, 3.6 + 0.15 * len(kl)), layout="constrained")
     title = f"{used.sum()} of {len(kl)} latents above {threshold:g} nats; {kl.sum():.2f} nats in all"
     axes = style(figure.add_subplot(), title, "latent dimension, by KL", "KL (nats per example)")
     axes.bar(np.arange(len(kl)), kl[order], color=[INK if u else "white" for u in used], edgecolor=INK, linewidth=0.8)
@@ -181,8 +184,8 @@ def plot_kl_per_dimension(kl, threshold=0.01):
 
 def _rows(where, name, x, image_shape):
     """x at the door: (n, D) finite numbers, D as image_shape says."""
-    if not (1 <= len(image_shape) <= 2):
-        raise ValueError(f"{where}: image_shape must be (height, width), or (D,) for plain rows, got {tuple(image_shape)}.")
+    if not isinstance(image_shape, (tuple, list)) or not 1 <= len(image_shape) <= 2:
+        raise ValueError(f"{where}: image_shape must be (height, width), or (D,) for plain rows, got {image_shape!r}.")
     D = int(np.prod(image_shape))
     x = np.asarray(x)
     has_shape(where, name, x, ("n", D), f"one example a row, image_shape {tuple(image_shape)} has {D} values.")
@@ -250,9 +253,9 @@ def _scatter_labels(axes, x, y, labels):
 
     for i, label in enumerate(np.unique(labels)):
         here = labels == label
-        color = colormaps["tab10"](i % 10)
+        color = 0.75 * np.array(colormaps["tab10"](i % 10)[:3])  # darker than usual, for thin digits on white
         axes.scatter(x[here], y[here], s=18, marker=f"${label}$", color=color, linewidths=0)
         axes.text(
-            np.median(x[here]), np.median(y[here]), str(label), fontsize=15, weight="bold", color=INK, ha="center", va="center",
+            np.median(x[here]), np.median(y[here]), str(label), fontsize=13, weight="bold", color=INK, ha="center", va="center",
             path_effects=[withStroke(linewidth=3, foreground="white")],
         )  # fmt: skip
