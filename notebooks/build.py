@@ -9,7 +9,9 @@ out, which change with matplotlib's version. Needs `pip install '.[notebooks]'`;
 """
 
 import argparse
+import base64
 import difflib
+import io
 import json
 import os
 import re
@@ -82,9 +84,24 @@ def _joined(outputs):
 
 
 def _plain(output):
+    """Without metadata, pictures made smaller."""
     if "metadata" in output:
         output.metadata = {}
+    if "image/png" in output.get("data", {}):
+        output.data["image/png"] = _smaller(output.data["image/png"])
     return output
+
+
+def _smaller(png):
+    """The picture, base64 in and out, on white and with 128 colors: a third of the bytes, and no difference to the eye."""
+    from PIL import Image  # comes with matplotlib
+
+    picture = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGBA")
+    page = Image.new("RGBA", picture.size, "white")
+    page.alpha_composite(picture)
+    file = io.BytesIO()
+    page.convert("RGB").quantize(128, dither=Image.Dither.NONE).save(file, format="PNG", optimize=True)
+    return base64.b64encode(file.getvalue()).decode()
 
 
 def without_pictures(text):

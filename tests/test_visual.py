@@ -88,6 +88,7 @@ PICTURES = {
     "kl, 1": lambda: visual.plot_kl_per_dimension(np.array([0.7])),
     "kl, 30": lambda: visual.plot_kl_per_dimension(np.linspace(0, 1200, 30)),
     "kl, 200": lambda: visual.plot_kl_per_dimension(np.linspace(0, 3, 200)),
+    "kl, 99": lambda: visual.plot_kl_per_dimension(np.linspace(0, 3, 99)),
 }
 
 
@@ -145,10 +146,13 @@ def test_matplotlib_is_imported_by_the_first_picture_alone_and_pyplot_never():
 
 
 def test_drawing_leaves_matplotlibs_settings_alone():
-    before = matplotlib.rcParams.copy()
+    def settings():
+        return {name: matplotlib.rcParams[name] for name in matplotlib.rcParams if name != "backend"}  # reading that one chooses it
+
+    before = settings()
     for name in ("history", "latent", "samples"):
         visual.canvas.png(PICTURES[name]())
-    assert matplotlib.rcParams == before
+    assert settings() == before
 
 
 # ---- files -----------------------------------------------------------------------------------------------------------------------
@@ -188,7 +192,7 @@ def test_the_file_shows_the_very_pixels_ink_dark_on_white(tmp_path):
     blocks = grey.reshape(7, zoom, 14, zoom)
     assert np.ptp(blocks, axis=(1, 3)).max() == 0
     grid = cells(1 - blocks[:, 0, :, 0], 3, 4, gap=1)
-    np.testing.assert_allclose(grid.reshape(6, 12), images, atol=0.003)
+    np.testing.assert_allclose(grid.reshape(6, 12), images, atol=2 / 255)  # two of the file's 256 grey levels
     assert blocks[0, 0, 0, 0] == 1 and blocks[0, 0, 1, 0] == 0  # 0 is white, 1 is black
 
 
@@ -241,8 +245,7 @@ def test_one_epoch_is_a_point_at_a_whole_epoch():
     figure = visual.plot_history(records(1))
     assert [line.get_marker() for line in figure.axes[0].lines] == ["o", "x"]
     FigureCanvasAgg(figure).draw()
-    ticks = [t for t in figure.axes[0].get_xticks() if np.less_equal(*figure.axes[0].get_xlim()) and t == round(t)]
-    assert ticks == list(figure.axes[0].get_xticks())
+    assert all(tick == round(tick) for tick in figure.axes[0].get_xticks())
 
 
 def test_wrong_histories_are_refused():

@@ -176,7 +176,7 @@ def plot_kl_per_dimension(kl, threshold=0.01):
     axes = style(figure.add_subplot(), title, "latent dimension, by KL", "KL (nats per example)")
     axes.bar(np.arange(len(kl)), kl[order], color=[INK if u else "white" for u in used], edgecolor=INK, linewidth=0.8)
     axes.axhline(threshold, color=ACCENT, ls=":", lw=1.2)
-    step = -(-len(kl) // 30)  # at most 30 names fit
+    step = -(-len(kl) // (30 if len(kl) < 100 else 16))  # as many names as fit, shorter and longer ones
     axes.set_xticks(np.arange(0, len(kl), step), [f"z{i + 1}" for i in order[::step]], fontsize=FONT - 1)
     axes.set_xlim(-0.6, len(kl) - 0.4)
     return figure
