@@ -7,6 +7,7 @@ import re
 import shlex
 
 import pytest
+from equations import markdown
 
 from npvae.cli import build_parser
 
@@ -45,6 +46,10 @@ def test_every_npvae_command_is_understood_by_the_real_command_line(command):
     words = [word for word in shlex.split(command, comments=True) if not re.match(r"\w+=", word)]
     arguments = words[1:] if words[0] == "npvae" else words[3:]
     assert build_parser().parse_args(arguments).verb == arguments[0]
+
+
+def test_the_map_of_equations_is_the_checked_one():
+    assert markdown() in README
 
 
 def test_the_readme_has_commands_to_check():
