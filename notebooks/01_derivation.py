@@ -57,7 +57,7 @@ from npvae.core.optimizers import SGD, Adagrad, Adam, Momentum, RMSProp, adam_up
 from npvae.models import VAE, Autoencoder
 from npvae.training import schedules
 
-plt.rcParams.update({"figure.figsize": (6, 3), "figure.dpi": 100, "figure.constrained_layout.use": True, "font.size": 9})
+plt.rcParams.update({"figure.figsize": (6, 3), "figure.dpi": 100, "font.size": 9})
 
 
 def derivative(f, a):
@@ -159,7 +159,7 @@ agree("q = posterior: ELBO, log p(x)", elbo_and_gap(posterior_mean, posterior_sd
 
 # %%
 means = np.linspace(-1, 3, 81)
-plt.figure()
+plt.figure(layout="constrained")
 plt.axhline(log_px, color="black", label="log p(x)")
 for sd, style in ((posterior_sd, "-"), (2 * posterior_sd, "--"), (posterior_sd / 5, ":")):
     plt.plot(means, [elbo_and_gap(m, sd)[0] for m in means], style, color="tab:blue", label=f"ELBO, sd of q {sd:.2f}")
@@ -1094,7 +1094,7 @@ for name, beta1 in (("m", 0.9), ("v", 0.999)):
         a = beta1 * a + (1 - beta1) * 1.0
         values.append(a)
     averages[name] = np.array(values)
-plt.figure()
+plt.figure(layout="constrained")
 plt.plot(t, averages["m"], "-", color="black", label="m, beta1 = 0.9")
 plt.plot(t, averages["v"], "--", color="black", label="v, beta2 = 0.999")
 plt.plot(t, averages["m"] / (1 - 0.9**t), ":", color="tab:blue", lw=3, label="corrected, both")

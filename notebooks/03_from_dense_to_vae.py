@@ -25,7 +25,7 @@ from npvae.core.parameters import ParamVector
 from npvae.training import fit
 from npvae.visual import plot_history, plot_latent, plot_manifold, plot_reconstructions, plot_samples
 
-plt.rcParams.update({"figure.figsize": (6, 3), "figure.dpi": 100, "figure.constrained_layout.use": True, "font.size": 9})
+plt.rcParams.update({"figure.figsize": (6, 3), "figure.dpi": 100, "font.size": 9})
 
 # %% [markdown]
 # ## 1. A line: one dense layer
@@ -62,7 +62,7 @@ def train(model, optimizer, steps, snapshots=()):
 
 def draw(curves):
     """The points, and the curves from pale to dark."""
-    plt.figure()
+    plt.figure(layout="constrained")
     plt.plot(x, y, "o", color="tab:blue", ms=4, label="data")
     for i, (step, curve) in enumerate(curves.items()):
         ink = str(0.65 * (1 - i / (len(curves) - 1)))
@@ -79,7 +79,8 @@ print(f"after 200 steps: y = {line.W[0, 0]:.4f} x + {line.b[0]:.4f}; least squar
 assert abs(line.W[0, 0] - slope) < 1e-6 and abs(line.b[0] - intercept) < 1e-6
 
 # %% [markdown]
-# *The picture:* points along a line, and lines that swing from the random start (dotted) onto them within ten steps.
+# *The picture:* points along a line, and lines that swing from the random start (dotted) most of the way onto them within ten
+# steps.
 #
 # > **A common mistake here**, `batch_sum_gradient`: the derivatives are summed over the batch, not averaged. With these forty
 # > points the step is then forty times as long.

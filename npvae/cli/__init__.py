@@ -1,6 +1,7 @@
 """The command line: one file a verb. `npvae` and `python -m npvae` are the same."""
 
 import argparse
+import os
 import signal
 import sys
 
@@ -46,6 +47,9 @@ def main(argv=None):
             raise
         print(f"npvae {args.verb}: {interruption or 'interrupted.'}", file=sys.stderr)
         return 128 + int(getattr(interruption, "signal", signal.SIGINT))
+    except BrokenPipeError:  # the reader, such as head, has seen enough; nobody is left to be told
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (ValueError, TypeError, OSError) as error:
         if args.debug:
             raise

@@ -23,6 +23,13 @@ def positive(text):
     return n
 
 
+def seed(text):
+    """An integer of at least 0, for argparse."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 0, got {text!r}")
+    return int(text)
+
+
 def widths(text):
     """400,200 -> (400, 200), for argparse; the empty text is a model without hidden layers."""
     return tuple(positive(part) for part in text.split(",")) if text else ()

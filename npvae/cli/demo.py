@@ -5,7 +5,7 @@ Writes ./npvae-demo/: loss curves, reconstructions, samples, the latent map, the
 
 import shlex
 
-from npvae.cli.common import RUN_FILE, output_folder, positive, say, write_json
+from npvae.cli.common import RUN_FILE, output_folder, positive, say, seed, write_json
 from npvae.cli.running import build, train
 from npvae.cli.train import FLAGS, describe_record
 from npvae.training.archive import versions
@@ -19,14 +19,14 @@ def add_arguments(parser):
     """--out, --epochs, --seed."""
     parser.add_argument("--out", default="npvae-demo", metavar="DIR", help="where everything goes (default: npvae-demo)")
     parser.add_argument("--epochs", type=positive, default=SETTINGS["epochs"], help="(default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="same seed, same result (default: 0)")
+    parser.add_argument("--seed", type=seed, default=0, help="same seed, same result (default: 0)")
 
 
 def run(args):
     """Train, draw, say where everything is. Running it again writes the same files anew."""
-    folder = output_folder(args.out)
     settings = {**{name: default for name, (default, _) in FLAGS.items()}, **SETTINGS, "epochs": args.epochs, "seed": args.seed}
     model, data, rng = build(settings)
+    folder = output_folder(args.out)
     if not (args.quiet or args.json):
         print(f"Training a VAE of {model.params.size:,} parameters on {len(data.train):,} handwritten digits of 8 x 8 pixels ...")
     settings["image_shape"] = list(data.image_shape)

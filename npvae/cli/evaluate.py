@@ -9,7 +9,7 @@ examples:
 import numpy as np
 
 from npvae import evaluation
-from npvae.cli.common import BINARIZE, add_model_arguments, load_data, load_model, positive, say
+from npvae.cli.common import BINARIZE, add_model_arguments, load_data, load_model, positive, say, seed
 from npvae.cli.running import binarized
 from npvae.core.gaussian import kl_divergence
 from npvae.core.likelihoods import Bernoulli
@@ -30,7 +30,7 @@ def add_arguments(parser):
     )
     parser.add_argument("--samples", type=positive, default=100, metavar="K", help="importance samples (default: 100)")
     parser.add_argument("--limit", type=positive, metavar="N", help="only the first N rows")
-    parser.add_argument("--seed", type=int, default=0, help="of the draws (default: 0)")
+    parser.add_argument("--seed", type=seed, default=0, help="of the draws (default: 0)")
 
 
 def run(args):

@@ -7,7 +7,7 @@ examples:
 import numpy as np
 
 from npvae import visual
-from npvae.cli.common import add_model_arguments, load_data, load_model, output_folder, positive, say
+from npvae.cli.common import add_model_arguments, load_data, load_model, output_folder, positive, say, seed
 from npvae.cli.running import binarized
 
 HELP = "send images through a trained model and back"
@@ -17,7 +17,7 @@ def add_arguments(parser):
     """--model, --data, --n, --seed, --out."""
     add_model_arguments(parser)
     parser.add_argument("--n", type=positive, default=10, help="how many of the test rows (default: 10)")
-    parser.add_argument("--seed", type=int, default=0, help="which rows: a draw without replacement (default: 0)")
+    parser.add_argument("--seed", type=seed, default=0, help="which rows: a draw without replacement (default: 0)")
     parser.add_argument("--out", metavar="DIR", help="where the files go (default: the model's folder)")
 
 

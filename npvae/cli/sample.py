@@ -7,7 +7,7 @@ examples:
 import numpy as np
 
 from npvae import visual
-from npvae.cli.common import load_model, output_folder, positive, say
+from npvae.cli.common import load_model, output_folder, positive, say, seed
 
 HELP = "draw new images from a trained model"
 
@@ -19,7 +19,7 @@ def add_arguments(parser):
     )
     parser.add_argument("--n", type=positive, default=50, help="how many (default: 50)")
     parser.add_argument("--draw", action="store_true", help="draw each pixel from p(x|z), too, instead of its mean")
-    parser.add_argument("--seed", type=int, default=0, help="same seed, same samples (default: 0)")
+    parser.add_argument("--seed", type=seed, default=0, help="same seed, same samples (default: 0)")
     parser.add_argument("--out", metavar="DIR", help="where samples.png and samples.npy go (default: the model's folder)")
 
 

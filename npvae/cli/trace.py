@@ -8,7 +8,7 @@ examples:
 
 import numpy as np
 
-from npvae.cli.common import above_zero, load_data, load_model, number, positive, say
+from npvae.cli.common import above_zero, load_data, load_model, number, positive, say, seed
 from npvae.core.optimizers import Adam
 from npvae.teaching import format_trace, trace, worked_example
 
@@ -22,7 +22,7 @@ def add_arguments(parser):
     parser.add_argument("--rows", type=positive, default=1, metavar="B", help="test rows in the batch, with --model (default: 1)")
     parser.add_argument("--beta", type=number, default=1.0, help="weight of the KL (default: 1)")
     parser.add_argument("--lr", type=above_zero, default=0.1, help="of the Adam step at the end (default: 0.1)")
-    parser.add_argument("--seed", type=int, default=0, help="of the noise, with --model (default: 0)")
+    parser.add_argument("--seed", type=seed, default=0, help="of the noise, with --model (default: 0)")
     parser.add_argument("--format", choices=("text", "markdown", "latex"), default="text", help="(default: text)")
     parser.add_argument("--digits", type=positive, default=6, help="after the point (default: 6)")
 

@@ -20,6 +20,7 @@ from npvae.cli.common import (
     output_folder,
     positive,
     say,
+    seed,
     widths,
     write_json,
 )
@@ -56,7 +57,7 @@ FLAGS = {
     "patience": (None, dict(type=positive, metavar="EPOCHS", help="stop after so many epochs without improvement; keep the best")),
     "clip_norm": (None, dict(type=above_zero, metavar="NORM", help="bound the gradient's norm")),
     "dtype": ("float32", dict(choices=("float32", "float64"), help="precision")),
-    "seed": (0, dict(type=int, help="same seed, same result")),
+    "seed": (0, dict(type=seed, help="same seed, same result")),
 }  # fmt: skip
 MAY_CHANGE = ("epochs",)  # on resuming
 
@@ -77,8 +78,8 @@ def add_arguments(parser):
 def run(args):
     """Train, measure the validation rows, write the folder."""
     folder, checkpoint, settings = _folder_and_settings(args)
-    folder = output_folder(folder)
     model, data, rng = build(settings)
+    folder = output_folder(folder)
     settings["image_shape"] = list(data.image_shape)
     write_json(folder / RUN_FILE, {"settings": settings, "versions": versions()})
     progress = False if args.quiet or args.json else None
