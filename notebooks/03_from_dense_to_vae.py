@@ -11,6 +11,7 @@
 # Four stations: a line, a curve, an autoencoder, a VAE. At each one a picture, and one thing that does not work yet.
 
 # %%
+import math
 import os
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # these matrices are too small to be worth several threads
@@ -181,7 +182,7 @@ def within_two(z):
 noise = np.random.default_rng(3).standard_normal((1000, 2))
 drawn = Bernoulli().mean(autoencoder.decode(noise))
 print(f"standard deviation of the codes: {codes.std(axis=0).round(1)}; within radius 2: {within_two(codes):.0f} %")
-assert within_two(codes) < 60
+assert within_two(codes) < 60 and abs(1 - np.exp(-2) - 0.86) < 0.005
 plot_samples(drawn[:20], digits.image_shape)
 
 # %% [markdown]
@@ -281,6 +282,7 @@ plot_samples(drawn[:40], digits.image_shape)
 # decoded.
 
 # %%
+assert abs(math.erf(1 / math.sqrt(2)) ** 2 - 0.47) < 0.005  # the share of N(0, I) in the square from -1 to 1
 plot_manifold(vae, digits.image_shape, n=12)
 
 # %% [markdown]

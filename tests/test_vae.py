@@ -118,6 +118,30 @@ def test_noise_is_standard_normal_and_independent():
     assert abs(np.mean(eps[1:] * eps[:-1])) < 5 / np.sqrt(150_000), "rows are drawn one by one"
 
 
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+def test_no_gradient_passes_through_another_precision(likelihood, monkeypatch):
+    """A stray float64 would cost time and not show in params.grad, which casts it back."""
+    case = make_case(hidden=(5, 4), likelihood=likelihood, dtype=np.float32)
+    backward, seen = Dense.backward, []
+
+    def watched(self, dy, x, need_dx=True):
+        dx = backward(self, dy, x, need_dx)
+        seen.extend(a.dtype for a in (dy, x, dx) if a is not None)
+        return dx
+
+    monkeypatch.setattr(Dense, "backward", watched)
+    gradient(case)
+    assert len(seen) == 17 and set(seen) == {np.dtype(np.float32)}
+
+
+def test_the_decoder_mirrors_the_encoder():
+    model = VAE.dense(30, (20, 10), 4, rng=np.random.default_rng(0))
+    widths = [[layer.W.shape for layer in chain.layers if isinstance(layer, Dense)] for chain in (model.encoder, model.decoder)]
+    assert widths == [[(30, 20), (20, 10), (10, 8)], [(4, 10), (10, 20), (20, 30)]]
+    assert [type(layer).__name__ for layer in model.encoder.layers] == ["Dense", "Tanh", "Dense", "Tanh", "Dense"]
+    assert model.dtype == np.float32 and VAE.dense(30, rng=np.random.default_rng(0)).latent_dim == 20
+
+
 def test_columns_of_the_encoder_are_mu_then_logvar():
     model, x, _, _ = make_case(Z=2)
     model.encoder.layers[-1].W[...] = 0

@@ -28,7 +28,10 @@ def replace_file(path, write):
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(file.name, path)
+            if fcntl is not None:
+                os.replace(file.name, path)  # while it is locked: unlocked under its own name it would count as an orphan
+        if fcntl is None:
+            os.replace(file.name, path)  # Windows renames closed files only
     except BaseException:
         pathlib.Path(file.name).unlink(missing_ok=True)
         raise
