@@ -67,6 +67,20 @@ def test_a_copied_layer_belongs_to_nobody_and_can_be_gathered(duplicate, rng):
     assert not layer.W.any() and vae.encoder.layers[0].W.all()
 
 
+@pytest.mark.parametrize("duplicate", COPIES.values(), ids=COPIES)
+def test_the_vector_alone_cannot_be_copied(duplicate, rng):
+    with pytest.raises(
+        TypeError, match=r"^ParamVector: copy the model with its layers, or only the numbers: params.theta.copy\(\)"
+    ):
+        duplicate(small_vae(rng).params)
+
+
+def test_a_twin_has_floats(rng):
+    for layer in (Dense(2, 3, rng=rng), small_vae(rng), Gaussian(learn=True)):
+        with pytest.raises(TypeError, match=r"astype: dtype must be one of floats, got int64"):
+            layer.astype(np.int64)
+
+
 # --- configurations --------------------------------------------------------------------------------------------------------------
 
 

@@ -271,3 +271,32 @@ def test_log_density_refuses_unequal_shapes():
         log_density(a, a[:, 0], a)
     with pytest.raises(ValueError, match=r"^log_density: logvar has shape \(1, 2\) but x has shape \(3, 2\)"):
         log_density(a, a, a[:1])
+
+
+@pytest.mark.parametrize("shape", [(3,), (4, 3, 2)])
+def test_kl_and_log_density_sum_over_the_columns_of_a_matrix_only(shape):
+    a = np.zeros(shape)
+    with pytest.raises(ValueError, match=r"^kl_divergence: mu has shape \(.*\), expected \(B, Z\)"):
+        kl_divergence(a, a)
+    with pytest.raises(ValueError, match=r"^log_density: x has shape \(.*\), expected \(B, Z\)"):
+        log_density(a, a, a)
+
+
+@pytest.mark.parametrize("shape", [(3, 1), (1,), ()])
+def test_the_backward_passes_refuse_a_cotangent_that_would_broadcast(shape):
+    """dkl of shape (B, 1) would give gradients of shape (B, B, Z)."""
+    a, d = np.zeros((3, 2)), np.ones(shape)
+    with pytest.raises(ValueError, match=r"^kl_divergence_backward: dkl has shape \(.*\), expected \(3,\)"):
+        kl_divergence_backward(a, a, d)
+    with pytest.raises(ValueError, match=r"^log_density_backward: dlogp has shape \(.*\), expected \(3,\)"):
+        log_density_backward(a, a, a, d)
+
+
+def test_the_backward_passes_refuse_unequal_shapes():
+    a, d = np.zeros((3, 2)), np.ones(3)
+    with pytest.raises(ValueError, match=r"^kl_divergence_backward: logvar has shape \(1, 2\) but mu has shape \(3, 2\)"):
+        kl_divergence_backward(a, a[:1], d)
+    with pytest.raises(ValueError, match=r"^log_density_backward: mu has shape \(1, 2\) but x has shape \(3, 2\)"):
+        log_density_backward(a, a[:1], a, d)
+    with pytest.raises(ValueError, match=r"^reparameterize_backward: dz has shape \(1, 2\) but eps has shape \(3, 2\)"):
+        reparameterize_backward(a[:1], reparameterize(a, a, a)[1])

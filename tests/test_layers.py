@@ -192,7 +192,7 @@ def test_a_layer_holds_parameters_and_no_activations(make, rng):
     assert attributes(layer) == held
 
 
-@pytest.mark.parametrize("make", [make for name, make in LAYERS.items() if name != "empty-chain"])
+@each_layer
 @given(shape=sizes(3), seed=seeds)
 def test_without_dx_the_parameters_still_get_their_gradients(make, shape, seed):
     layer, x, dy = layer_and_data(make, shape, seed)
@@ -292,3 +292,17 @@ def test_chain_names_what_is_no_layer(wrong, message, rng):
 def test_chain_names_the_layer_whose_input_does_not_fit(rng):
     with pytest.raises(ValueError, match=r"^Dense\(5, 2\): x has shape \(1, 4\), expected \(B, 5\)"):
         Chain([Dense(3, 4, rng=rng), Tanh(), Dense(5, 2, rng=rng)]).forward(np.zeros((1, 3)))
+
+
+@pytest.mark.parametrize("shape", [(4, 1), (1, 2), (2,), (4, 3)])
+def test_dense_refuses_a_cotangent_of_another_shape(shape, rng):
+    layer = Dense(3, 2, rng=rng)
+    with pytest.raises(ValueError, match=r"^Dense\(3, 2\).backward: dy has shape \(.*\), expected \(4, 2\)"):
+        layer.backward(np.zeros(shape), np.zeros((4, 3)))
+
+
+def test_dense_refuses_an_initializer_whose_arrays_do_not_fit(rng):
+    with pytest.raises(ValueError, match=r"^Dense: W of init has shape \(2, 3\), expected \(3, 2\)"):
+        Dense(3, 2, rng=rng, init=lambda n_in, n_out, rng: (np.zeros((n_out, n_in)), np.zeros(n_out)))
+    with pytest.raises(ValueError, match=r"^Dense: b of init has shape \(1,\), expected \(2,\)"):
+        Dense(3, 2, rng=rng, init=lambda n_in, n_out, rng: (np.zeros((n_in, n_out)), np.zeros(1)))

@@ -284,6 +284,14 @@ def test_unequal_shapes_are_refused(kind, name, method):
         getattr(likelihoods()[kind], method)(np.zeros((3, 1)), np.zeros((3, 5)))
 
 
+@pytest.mark.parametrize("kind, name", [("bernoulli", "Bernoulli"), ("fixed", "Gaussian"), ("learned", "Gaussian")])
+@pytest.mark.parametrize("dnll", [np.ones((3, 1)), np.ones(1), 1 / 3])
+def test_a_weight_that_would_broadcast_is_refused(kind, name, dnll):
+    """(B, 1) would make the gradient of a Gaussian (B, B, D)."""
+    with pytest.raises(ValueError, match=rf"^{name}: dnll has shape \(.*\), expected \(3,\); one weight an example"):
+        likelihoods()[kind].nll_and_grad(np.zeros((3, 5)), np.zeros((3, 5)), dnll)
+
+
 def test_bernoulli_refuses_values_outside_the_unit_interval():
     """At x = 1.5 the nll would fall without bound: -50 at logit 100, -500 at logit 1000."""
     message = (
@@ -308,7 +316,7 @@ def test_empty_data_are_no_violation():
     assert Bernoulli().nll(np.zeros((0, 5)), np.zeros((0, 5))).shape == (0,)
 
 
-@pytest.mark.parametrize("sigma", [0, -1.0, math.inf, math.nan, "1", None])
+@pytest.mark.parametrize("sigma", [0, -1.0, math.inf, math.nan, "1", None, True])
 def test_gaussian_refuses_a_sigma_that_is_not_positive(sigma):
     with pytest.raises(ValueError, match=rf"^Gaussian: sigma must be a positive number, got {sigma!r}"):
         Gaussian(sigma)

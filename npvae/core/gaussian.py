@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from npvae.core.checks import same_shape
+from npvae.core.checks import has_shape, same_shape
 
 LOG_2PI = math.log(2 * math.pi)
 
@@ -29,6 +29,7 @@ def kl_divergence(mu, logvar):
 
     mu, logvar: (B, Z).  Returns (B,).
     """
+    has_shape("kl_divergence", "mu", mu, ("B", "Z"))
     return np.sum(kl_per_dimension(mu, logvar), axis=1)  # (B,)
 
 
@@ -40,6 +41,8 @@ def kl_divergence_backward(mu, logvar, dkl):
 
     mu, logvar: (B, Z); dkl: (B,).  Returns dmu, dlogvar: (B, Z).
     """
+    same_shape("kl_divergence_backward", mu=mu, logvar=logvar)
+    has_shape("kl_divergence_backward", "dkl", dkl, (len(mu),))
     dkl = dkl[:, None]  # (B, 1)
     return mu * dkl, 0.5 * np.expm1(logvar) * dkl  # (B, Z), (B, Z)
 
@@ -65,6 +68,7 @@ def reparameterize_backward(dz, cache):
     dz: (B, Z).  Returns dmu, dlogvar: (B, Z).
     """
     sigma, eps = cache
+    same_shape("reparameterize_backward", eps=eps, dz=dz)
     return dz, 0.5 * sigma * eps * dz  # (B, Z), (B, Z)
 
 
@@ -76,6 +80,7 @@ def log_density(x, mu, logvar):
     x, mu, logvar: (B, Z).  Returns (B,); a log-density may be positive.
     """
     same_shape("log_density", x=x, mu=mu, logvar=logvar)
+    has_shape("log_density", "x", x, ("B", "Z"))
     return -0.5 * np.sum(LOG_2PI + logvar + (x - mu) ** 2 * np.exp(-logvar), axis=1)  # (B,)
 
 
@@ -88,6 +93,8 @@ def log_density_backward(x, mu, logvar, dlogp):
 
     x, mu, logvar: (B, Z); dlogp: (B,).  Returns dx, dmu, dlogvar: (B, Z).
     """
+    same_shape("log_density_backward", x=x, mu=mu, logvar=logvar)
+    has_shape("log_density_backward", "dlogp", dlogp, (len(x),))
     dlogp = dlogp[:, None]  # (B, 1)
     precision = np.exp(-logvar)  # (B, Z)
     dmu = (x - mu) * precision * dlogp  # (B, Z)

@@ -6,7 +6,7 @@ never accumulated. need_dx=False saves dL/dx where nobody asks for it: at the fi
 
 import numpy as np
 
-from npvae.core.checks import generator, positive_integer
+from npvae.core.checks import generator, has_shape, positive_integer
 from npvae.core.numerics import sigmoid, softplus
 from npvae.core.parameters import Layer
 
@@ -51,6 +51,8 @@ class Dense(Layer):
             raise ValueError(f"Dense: init must be one of {', '.join(INITIALIZERS)} or a function, got {init!r}.")
         initialize = init if callable(init) else INITIALIZERS[init]
         W, b = initialize(self.n_in, self.n_out, generator("Dense", rng))
+        has_shape("Dense", "W of init", W, (self.n_in, self.n_out))
+        has_shape("Dense", "b of init", b, (self.n_out,))
         self.W, self.b = np.asarray(W, dtype), np.asarray(b, dtype)
 
     def config(self):
@@ -70,6 +72,7 @@ class Dense(Layer):
         dL/db = sum over the batch of dy                                                                       [DENSE-3]
         dL/dx = dy W^T                                                                                         [DENSE-4]
         """
+        has_shape(f"Dense({self.n_in}, {self.n_out}).backward", "dy", dy, (len(x), self.n_out))
         np.matmul(x.T, dy, out=self.dW)  # (n_in, n_out)
         np.sum(dy, axis=0, out=self.db)  # (n_out,)
         return dy @ self.W.T if need_dx else None  # (B, n_in)
@@ -154,4 +157,4 @@ class Chain(Layer):
         """dL/dx by the chain rule: each layer turns dL/d(its output) into dL/d(its input).                         [CHAIN-2]"""
         for i, layer in reversed(list(enumerate(self.layers))):
             dy = layer.backward(dy, caches[i], need_dx=need_dx or i > 0)
-        return dy
+        return dy if need_dx else None

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from npvae.core.checks import NonFiniteError, first_nonfinite, generator, same_shape
+from npvae.core.checks import NonFiniteError, first_nonfinite, generator, has_shape, same_shape
 from npvae.core.gaussian import LOG_2PI
 from npvae.core.numerics import sigmoid
 from npvae.core.parameters import Layer
@@ -43,6 +43,7 @@ class Bernoulli(Layer):
         nll, p, q = self._terms(out, x)
         dout = ((1 - x) * p - x * q) / (p + q)  # (B, D)    sigmoid(l) = p / (p + q), sigmoid(-l) = q / (p + q)
         if dnll is not None:
+            has_shape("Bernoulli", "dnll", dnll, (len(x),), "one weight an example.")
             dout *= dnll[:, None]
         return nll, dout
 
@@ -95,7 +96,7 @@ class Gaussian(Layer):
     """
 
     def __init__(self, sigma=1.0, learn=False):
-        if not (isinstance(sigma, (int, float, np.number)) and 0 < sigma < math.inf):
+        if isinstance(sigma, bool) or not (isinstance(sigma, (int, float, np.number)) and 0 < sigma < math.inf):
             raise ValueError(f"Gaussian: sigma must be a positive number, got {sigma!r}.")
         self.learn = bool(learn)
         if self.learn:
@@ -138,6 +139,7 @@ class Gaussian(Layer):
         sigma, _ = self._sigma()
         r = (x - out) / sigma  # (B, D)
         dnll = np.ones_like(nll) if dnll is None else dnll
+        has_shape("Gaussian", "dnll", dnll, (len(x),), "one weight an example.")
         if self.learn:
             self.dlog_sigma[...] = np.sum((x.shape[1] - np.sum(r**2, axis=1)) * dnll)
         return nll, -r / sigma * dnll[:, None]

@@ -42,6 +42,10 @@ class Layer:
             there, value = self.__dict__[name], np.asarray(value)
             if value.shape != there.shape:
                 raise ValueError(f"{type(self).__name__}.{name} has shape {there.shape}; got {value.shape}.")
+            if np.iscomplexobj(value) and not np.iscomplexobj(there):
+                raise TypeError(
+                    f"{type(self).__name__}.{name} is real ({there.dtype}); for complex values make a twin: .astype(complex)."
+                )
             np.copyto(there, value, casting="same_kind")
 
     def config(self):
@@ -51,6 +55,8 @@ class Layer:
 
     def astype(self, dtype):
         """A twin with parameters of its own in another dtype: complex128 for the complex step, float64 to check."""
+        if not np.issubdtype(dtype, np.inexact):
+            raise TypeError(f"{type(self).__name__}.astype: dtype must be one of floats, got {np.dtype(dtype)}.")
         twin = copy.deepcopy(self)
         for _, layer, name in named_parameters("", [twin]):
             value = layer.__dict__[name].astype(dtype)
@@ -108,6 +114,9 @@ class ParamVector:
 
     def __iter__(self):
         return iter(self._named)
+
+    def __reduce_ex__(self, protocol):  # a copy of the vector would be joined to no layer
+        raise TypeError("ParamVector: copy the model with its layers, or only the numbers: params.theta.copy().")
 
     @property
     def theta(self):

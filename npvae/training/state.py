@@ -77,6 +77,8 @@ class State:
         """Raises KeyError, TypeError, ValueError if the data is not what `to_plain` gives."""
         integers = {name: plain[name] for name in ("root", "epoch", "step", "waited")}
         numbers = [*integers.values(), *plain["sums"].values(), *([] if plain["best_loss"] is None else [plain["best_loss"]])]
+        if set(plain["sums"]) != set(asdict(Sums())):
+            raise ValueError(f"the running sums are {', '.join(plain['sums'])}")
         if any(isinstance(n, bool) or not isinstance(n, (int, float)) for n in numbers):
             raise ValueError("a number of the training state is none")
         if not all(isinstance(n, int) and n >= 0 for n in integers.values()) or plain["epoch"] < 1:
