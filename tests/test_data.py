@@ -127,23 +127,25 @@ def test_an_idx_file_is_read_back(tmp_path, pack, array):
     np.testing.assert_array_equal(got, array)
 
 
-@pytest.mark.parametrize(
-    "content, message",
-    [
-        (gzip.compress(idx(IMAGES))[:-12], "damaged or truncated gzip file .*; fetch it again"),
-        (gzip.compress(idx(IMAGES))[:30], "damaged or truncated gzip file"),
-        (gzip.compress(idx(IMAGES))[:-8] + b"\x00" * 8, "damaged or truncated gzip file"),
-        (b"\x1f\x8b not gzip at all", "damaged or truncated gzip file"),
-        (b"", "not an IDX file of unsigned bytes: it starts with nothing"),
-        (b"PK\x03\x04 a zip", "not an IDX file of unsigned bytes: it starts with 50 4b 03 04"),
-        (b"\x00\x00\x0d" + idx(IMAGES)[3:], "not an IDX file of unsigned bytes: it starts with 00 00 0d 03"),
-        (b"\x00\x00\x08\x09" + bytes(100), "not an IDX file of unsigned bytes: it starts with 00 00 08 09"),
-        (idx(IMAGES)[:-7], r"the header promises \(5, 3, 4\) = 60 bytes, but 53 follow; fetch it again"),
-        (idx(IMAGES) + b"more", r"the header promises \(5, 3, 4\) = 60 bytes, but 64 follow"),
-        (idx(IMAGES)[:10], "its header is cut short; fetch it again"),
-        (idx(IMAGES)[:4], "its header is cut short; fetch it again"),
-    ],
-)
+GZIPPED = gzip.compress(idx(IMAGES), mtime=0)
+DAMAGED = {
+    "gzip, cut near the end": (GZIPPED[:-12], "damaged or truncated gzip file .*; fetch it again"),
+    "gzip, cut near the start": (GZIPPED[:30], "damaged or truncated gzip file"),
+    "gzip, wrong checksum": (GZIPPED[:-8] + b"\x00" * 8, "damaged or truncated gzip file"),
+    "gzip, wrong compressed data": (GZIPPED[:10] + b"\xff" * 40, "damaged or truncated gzip file"),
+    "gzip by its first bytes alone": (b"\x1f\x8b not gzip at all", "damaged or truncated gzip file"),
+    "empty": (b"", "not an IDX file of unsigned bytes: it starts with nothing"),
+    "zip": (b"PK\x03\x04 a zip", "not an IDX file of unsigned bytes: it starts with 50 4b 03 04"),
+    "floats": (b"\x00\x00\x0d" + idx(IMAGES)[3:], "not an IDX file of unsigned bytes: it starts with 00 00 0d 03"),
+    "nine axes": (b"\x00\x00\x08\x09" + bytes(100), "not an IDX file of unsigned bytes: it starts with 00 00 08 09"),
+    "too short": (idx(IMAGES)[:-7], r"the header promises \(5, 3, 4\) = 60 bytes, but 53 follow; fetch it again"),
+    "too long": (idx(IMAGES) + b"more", r"the header promises \(5, 3, 4\) = 60 bytes, but 64 follow"),
+    "half a header": (idx(IMAGES)[:10], "its header is cut short; fetch it again"),
+    "four bytes": (idx(IMAGES)[:4], "its header is cut short; fetch it again"),
+}
+
+
+@pytest.mark.parametrize("content, message", DAMAGED.values(), ids=DAMAGED)
 def test_a_damaged_idx_file_is_refused_with_its_name(tmp_path, content, message):
     path = tmp_path / "train-images-idx3-ubyte"
     path.write_bytes(content)

@@ -53,11 +53,12 @@ def test_numbers_keep_their_digits(value, digits, text):
     assert format_trace(rows_of(value), digits=digits).split()[-1] == text
 
 
-def test_big_arrays_are_summarized():
+def test_big_and_wide_arrays_are_summarized_and_others_are_not():
     text = format_trace(rows_of(np.tile(np.arange(-3.0, 5.0), (4, 1))), digits=3)
     assert "min -3.000, max 4.000, norm 13.266" in text
     assert "(4, 8)" in text
-    assert len(text.split("\n")) == 3
+    for shape, summarized in {(24, 1): False, (25, 1): True, (6,): False, (7,): True, (4, 6): False, (1, 7): True}.items():
+        assert ("norm" in format_trace(rows_of(np.ones(shape)))) == summarized, shape
 
 
 def test_markdown_is_a_table_whose_pipes_are_escaped():

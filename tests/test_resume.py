@@ -1,14 +1,15 @@
 """fit(resume=...): a run that stopped anywhere ends as if it had not, bit for bit; another run's file is refused."""
 
+import json
 import re
 
 import numpy as np
 import pytest
-from runs import STEPS, Crash, CrashAt, grey_data, make_model, outcome, run
+from runs import STEPS, Crash, crash_at, grey_data, make_model, outcome, run
 
 from npvae import SGD, VAE, Adagrad, Adam, Autoencoder, Gaussian, Momentum, RMSProp
 from npvae.models import Loss
-from npvae.training import CheckpointError, History, load_checkpoint, save_checkpoint, schedules
+from npvae.training import CheckpointError, History, fit, load_checkpoint, save_checkpoint, schedules
 from npvae.training.state import State, Sums
 
 
@@ -20,15 +21,15 @@ def file(tmp_path):
 def crash_and_resume(file, at, make=make_model, optimizer=lambda: Adam(1e-2), seed=99, **options):
     """Train until step `at`, lose everything but the file, and go on from there with other objects and another seed."""
     with pytest.raises(Crash):
-        run(make(), optimizer=optimizer(), checkpoint=file, checkpoint_every=0, beta=CrashAt(at), **options)
-    return run(make(seed=7), optimizer=optimizer(), seed=seed, resume=file, beta=CrashAt(None), **options)
+        run(make(), optimizer=crash_at(at, optimizer()), checkpoint=file, checkpoint_every=0, **options)
+    return run(make(seed=7), optimizer=optimizer(), seed=seed, resume=file, **options)
 
 
 @pytest.mark.parametrize("at", range(1, 3 * STEPS))
 def test_stopped_at_any_step_it_ends_as_if_it_had_not(file, at):
     options = dict(validation="valid", binarize="dynamic", lr=schedules.cosine(0.01), clip_norm=0.5)
     resumed = crash_and_resume(file, at, **options)
-    assert outcome(resumed) == outcome(run(beta=CrashAt(None), **options))
+    assert outcome(resumed) == outcome(run(**options))
 
 
 @pytest.mark.parametrize(
@@ -36,7 +37,7 @@ def test_stopped_at_any_step_it_ends_as_if_it_had_not(file, at):
 )
 def test_every_optimizer_goes_on_where_it_was(file, make_optimizer):
     resumed = crash_and_resume(file, 7, optimizer=make_optimizer)
-    assert outcome(resumed) == outcome(run(optimizer=make_optimizer(), beta=CrashAt(None)))
+    assert outcome(resumed) == outcome(run(optimizer=make_optimizer()))
 
 
 @pytest.mark.parametrize("binarize", [None, "threshold", "static", "dynamic"])
@@ -46,7 +47,7 @@ def test_every_binarization_and_dtype_goes_on(file, binarize, dtype):
         return make_model(seed, dtype=dtype)
 
     resumed = crash_and_resume(file, 8, make, binarize=binarize, validation="test")
-    assert outcome(resumed) == outcome(run(make(), binarize=binarize, validation="test", beta=CrashAt(None)))
+    assert outcome(resumed) == outcome(run(make(), binarize=binarize, validation="test"))
 
 
 def test_an_autoencoder_and_a_learned_sigma_go_on(file):
@@ -55,7 +56,7 @@ def test_an_autoencoder_and_a_learned_sigma_go_on(file):
         def make(seed=0, kind=kind, likelihood=likelihood):
             return make_model(seed, kind=kind, likelihood=likelihood.astype(np.float64))
 
-        assert outcome(crash_and_resume(file, 8, make)) == outcome(run(make(), beta=CrashAt(None)))
+        assert outcome(crash_and_resume(file, 8, make)) == outcome(run(make()))
 
 
 def averaged(model, x, eps):
@@ -70,16 +71,16 @@ def averaged(model, x, eps):
 
 def test_a_run_with_an_objective_goes_on(file):
     options = dict(objective=averaged, samples=3, validation="valid")
-    assert outcome(crash_and_resume(file, 7, **options)) == outcome(run(beta=CrashAt(None), **options))
+    assert outcome(crash_and_resume(file, 7, **options)) == outcome(run(**options))
 
 
 def test_a_run_that_is_stopped_again_and_again_ends_the_same(file):
-    expected = outcome(run(beta=CrashAt(None), validation="valid", patience=5))
+    expected = outcome(run(validation="valid", patience=5))
     options = dict(checkpoint=file, checkpoint_every=0, validation="valid", patience=5)
     for at in range(1, 3 * STEPS):
         with pytest.raises(Crash):
-            run(make_model(at), beta=CrashAt(at), resume=file if at > 1 else None, seed=at if at > 1 else 1, **options)
-    assert outcome(run(make_model(50), beta=CrashAt(None), resume=file, **options)) == expected
+            run(make_model(at - 1), optimizer=crash_at(at, Adam(1e-2)), resume=file if at > 1 else None, seed=at, **options)
+    assert outcome(run(make_model(50), resume=file, **options)) == expected
 
 
 def test_more_epochs_than_at_first_are_as_if_asked_for_from_the_start(file):
@@ -90,7 +91,7 @@ def test_more_epochs_than_at_first_are_as_if_asked_for_from_the_start(file):
 def test_a_run_that_is_done_returns_at_once(file):
     done = run(checkpoint=file)
     for epochs in (3, 2):
-        again = run(make_model(5), epochs=epochs, resume=file, beta=1.0)
+        again = run(make_model(5), epochs=epochs, resume=file)
         assert outcome(again) == outcome(done) and len(again.history) == 3
 
 
@@ -112,7 +113,7 @@ def test_patience_and_the_best_parameters_survive(file, at):
 
     options = dict(validation="valid", patience=3, epochs=20)
     Scripted.calls = 0
-    expected = run(make(), beta=CrashAt(None), **options)
+    expected = run(make(), **options)
     assert expected.history["epoch"][-1] == 6
     Scripted.calls = 0
     resumed = crash_and_resume(file, at, make, **options)
@@ -125,8 +126,6 @@ def test_patience_and_the_best_parameters_survive(file, at):
 
 
 def test_nothing_is_drawn_from_the_generator_of_a_resumed_run(file):
-    from npvae.training import fit
-
     run(checkpoint=file)
     rng = np.random.default_rng(4)
     fit(make_model(), grey_data(), optimizer=Adam(1e-2), epochs=4, batch_size=5, rng=rng, resume=file)
@@ -210,8 +209,6 @@ def test_an_optimizer_state_that_does_not_fit_is_refused(file):
 
 
 def test_the_state_survives_json_to_the_last_bit():
-    import json
-
     sums = Sums()
     for B, loss in ((5, Loss(0.1 + 0.2, 1 / 3, 1e-300)), (3, Loss(1e300, -2 / 3, 0.0))):
         sums.add(B, loss, 0.7, 0.001)

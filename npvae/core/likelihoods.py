@@ -17,7 +17,7 @@ from npvae.core.parameters import Layer
 class Bernoulli(Layer):
     """x in [0, 1] (black and white), out = l: the logits.  p(x=1|z) = sigmoid(l).
 
-    nll = sum_d ( (1-x) softplus(l) + x softplus(-l) )             = -sum_d log( p^x (1-p)^(1-x) )                 [BER-1]
+    nll = sum_d ( (1-x) softplus(l) + x softplus(-l) )             = -sum_d log( s^x (1-s)^(1-x) ), s = sigmoid(l)  [BER-1]
 
     On grey x this is a cross-entropy, not a log-likelihood: it cannot fall below the entropy of the grey values.
     """

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-LARGEST = 24  # numbers of an array that are printed one by one; a bigger one is summarized
+LARGEST, WIDEST = 24, 6  # numbers of an array, and of one of its rows, that are printed one by one; a bigger one is summarized
 HEAD = ("name", "equation", "formula", "shape", "value")
 LATEX = {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}"} | {c: f"\\{c}" for c in "&%$#_{}"}
 
@@ -26,12 +26,12 @@ def format_trace(rows, style="text", digits=6):
 
 def _values(value, digits):
     """The lines that stand for an array: one for each row of a matrix, or a summary."""
-    if value.size > LARGEST:
+    n = value.shape[-1] if value.ndim else 1
+    if value.size > LARGEST or n > WIDEST:
         parts = {"min": value.min(), "max": value.max(), "norm": np.linalg.norm(value)}
         return [", ".join(f"{name} {_number(number, digits)}" for name, number in parts.items())]
     texts = [_number(number, digits) for number in value.ravel()]
     width = max(map(len, texts))
-    n = value.shape[-1] if value.ndim else 1
     return ["  ".join(text.rjust(width) for text in texts[i : i + n]) for i in range(0, len(texts), n)]
 
 

@@ -21,7 +21,7 @@ def new_figure(width=WIDTH, height=HEIGHT, layout=None):
     """An empty white figure, width x height inches; layout="constrained" makes room for all labels."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white", layout=layout)
+    figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white", layout=layout or "none")
     figure._repr_png_ = functools.partial(png, figure)  # how a notebook shows it, whatever its backend
     return figure
 
