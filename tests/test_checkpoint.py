@@ -29,8 +29,19 @@ def trained(file, **options):
 def content(path, model=None):
     """Everything in a file, comparable."""
     c = load_checkpoint(path, model)
-    arrays = [c.theta, c.best_theta, c.model.params.theta, *(v for v in (c.optimizer_state or {}).values() if hasattr(v, "tobytes"))]
-    return [None if a is None else a.tobytes() for a in arrays], c.optimizer, c.training, c.history and c.history.records, c.manifest
+    arrays = [
+        c.theta,
+        c.best_theta,
+        c.model.params.theta,
+        *(v for v in (c.optimizer_state or {}).values() if hasattr(v, "tobytes")),
+    ]
+    return (
+        [None if a is None else a.tobytes() for a in arrays],
+        c.optimizer,
+        c.training,
+        c.history and c.history.records,
+        c.manifest,
+    )
 
 
 def rewrite(path, edit, arrays=None):
@@ -49,7 +60,9 @@ def rewrite(path, edit, arrays=None):
 
 
 @pytest.mark.parametrize("kind", [VAE, Autoencoder])
-@pytest.mark.parametrize("likelihood", [Bernoulli(), Gaussian(0.5), Gaussian(0.5, learn=True)], ids=["Bernoulli", "fixed", "learned"])
+@pytest.mark.parametrize(
+    "likelihood", [Bernoulli(), Gaussian(0.5), Gaussian(0.5, learn=True)], ids=["Bernoulli", "fixed", "learned"]
+)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_model_comes_back_bit_for_bit_from_its_file_alone(file, kind, likelihood, dtype):
     model = make_model(kind=kind, likelihood=likelihood.astype(np.float64), activation=ReLU, dtype=dtype)

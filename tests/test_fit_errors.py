@@ -150,7 +150,9 @@ def test_a_run_that_breaks_in_its_very_last_step_does_not_end_as_if_it_were_well
             super().step(theta, grad)
             self.t == 15 and theta.__setitem__(0, np.nan)
 
-    with pytest.raises(NonFiniteError, match=r"fit: epoch 3, after the last of 5 steps: optimizer.step: encoder.0.W is nan at \[0, 0\]"):
+    with pytest.raises(
+        NonFiniteError, match=r"fit: epoch 3, after the last of 5 steps: optimizer.step: encoder.0.W is nan at \[0, 0\]"
+    ):
         run(optimizer=Breaking(0.1))
     with pytest.raises(NonFiniteError):
         run(optimizer=Breaking(0.1), checkpoint=file, checkpoint_every=0)

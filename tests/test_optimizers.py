@@ -229,3 +229,16 @@ def test_a_foreign_state_is_refused_and_the_own_one_kept(foreign):
         optimizer.load_state_dict(foreign)
     for name, value in optimizer.state_dict().items():
         np.testing.assert_array_equal(value, before[name])
+
+
+@pytest.mark.parametrize("make", [Adam, RMSProp, lambda: Momentum(1e-3)])
+def test_averages_that_decay_below_the_normal_numbers_become_0(make):
+    """Subnormal numbers are many times slower; 0.9 times the smallest of them rounds to itself, so they would stay for ever."""
+    optimizer, theta = make(), np.ones(5, np.float32)
+    optimizer.step(theta, np.full(5, 1e-18, np.float32))
+    before = theta.copy()
+    for _ in range(64 * 30):
+        optimizer.step(theta, np.zeros(5, np.float32))
+    assert np.array_equal(theta, before)
+    for name in ("m",) if isinstance(optimizer, Adam) else optimizer.averages:
+        assert not getattr(optimizer, name).any()

@@ -194,13 +194,19 @@ def test_a_file_without_a_run_is_refused(file):
 def test_an_optimizer_state_that_does_not_fit_is_refused(file):
     finished = run(checkpoint=file)
     c = load_checkpoint(file)
-    for spoil in (lambda o: setattr(o, "m", o.m[:-1]), lambda o: setattr(o, "v", o.v.astype(float)), lambda o: setattr(o, "m", None)):
+    for spoil in (
+        lambda o: setattr(o, "m", o.m[:-1]),
+        lambda o: setattr(o, "v", o.v.astype(float)),
+        lambda o: setattr(o, "m", None),
+    ):
         spoilt = Adam(1e-2)
         spoilt.load_state_dict(finished.optimizer.state_dict())
         spoil(spoilt)
         save_checkpoint(file, finished.model, spoilt, history=c.history, training=c.training)
         model, optimizer = make_model(3), Adam(1e-2)
-        with pytest.raises(CheckpointError, match="its training state is damaged .*the optimizer's [mv] does not fit the parameters"):
+        with pytest.raises(
+            CheckpointError, match="its training state is damaged .*the optimizer's [mv] does not fit the parameters"
+        ):
             run(model, optimizer=optimizer, resume=file)
         assert optimizer.t == 0 and model.params.theta.tobytes() == make_model(3).params.theta.tobytes()
 

@@ -9,6 +9,7 @@ import math
 import numpy as np
 
 BLOCK = 65_536  # elements worked on at a time, so that theta, grad and the averages stay in the cache between two operations
+FLUSH = 64  # steps from one flushing of subnormal averages to the next
 
 
 def adam_update(theta, grad, m, v, t, lr, beta1, beta2, eps):
@@ -58,6 +59,17 @@ class Optimizer:
                 self._update(*(a[start : start + BLOCK] for a in arrays))
         else:
             self._update(*arrays)
+        if self.t % FLUSH == 0:
+            self._flush()
+
+    def _flush(self):
+        """Set to 0 what is below the smallest normal number, 1e-38 in float32.
+
+        The average of a weight whose gradient stays at 0 (a border pixel, a dead ReLU) decays into that range, where processors
+        are many times slower; nothing that it could still do to theta is as large as a rounding error."""
+        for name in self.averages:
+            a = getattr(self, name)
+            np.copyto(a, 0, where=np.abs(a) < np.finfo(a.dtype).tiny)
 
     def _update(self, theta, grad, *averages):
         raise NotImplementedError
