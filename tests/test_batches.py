@@ -84,6 +84,9 @@ def test_static_pixels_stay_and_dynamic_ones_are_drawn_afresh_each_epoch():
     np.testing.assert_array_equal(in_order(static, 1), in_order(static, 2))
     np.testing.assert_array_equal(in_order(static, 1), in_order(batches("static"), 9))
     assert not np.array_equal(in_order(dynamic, 1), in_order(dynamic, 2))
+    half = batches("dynamic", rows=Rows(np.full((23, D), 0.5, np.float32), None))
+    first, second = (np.concatenate([x for x, _ in half.epoch(epoch)]) for epoch in (1, 2))
+    assert not np.array_equal(first, second), "the draws themselves are new, not only the order of the rows"
     for x in (in_order(static, 1), in_order(dynamic, 1)):
         assert set(np.unique(x)) == {0, 1}
 

@@ -185,14 +185,14 @@ def uninterrupted(epochs):
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_process_that_gets_a_signal_saves_and_a_new_one_goes_on(tmp_path, number):
-    process = Process(tmp_path, epochs=100)
+    process = Process(tmp_path, epochs=60)
     text, code = process.stop(number)
     assert code == 77 and f"stopped by {signal.Signals(number).name} in epoch" in text and "holds this very position" in text
     assert os.listdir(tmp_path) == ["run.npz"], "no temporary file stays behind"
     stopped = load_checkpoint(process.file)
-    assert 0 < stopped.optimizer_state["t"] < 100 * STEPS
+    assert 0 < stopped.optimizer_state["t"] < 60 * STEPS
     process.start()
-    assert process.finish() == uninterrupted(100)
+    assert process.finish() == uninterrupted(60)
 
 
 def kill_again_and_again(folder, kills, epochs, rng):
@@ -211,7 +211,7 @@ def kill_again_and_again(folder, kills, epochs, rng):
 
 
 def test_kill_9_at_random_moments_loses_no_checkpoint(tmp_path):
-    kill_again_and_again(tmp_path, 3, 120, np.random.default_rng())
+    kill_again_and_again(tmp_path, 3, 80, np.random.default_rng())
 
 
 @pytest.mark.slow

@@ -62,6 +62,9 @@ def test_the_line_is_rewritten_over_the_longer_one_before_it_and_never_wraps(mon
     progress.step(2.0, 0.1, 1, 3, sums())
     first, second = terminal.getvalue().split("\r")[1:]
     assert len(first) == len(second) == 39
+    monkeypatch.setenv("COLUMNS", "20")
+    progress.step(3.0, 0.1, 1, 4, sums())
+    assert len(terminal.getvalue().split("\r")[-1]) == 39, "spaces cover the rest of the longer line"
     progress.close()
     assert terminal.getvalue().endswith("\n")
     progress.close()

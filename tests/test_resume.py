@@ -59,6 +59,14 @@ def test_an_autoencoder_and_a_learned_sigma_go_on(file):
         assert outcome(crash_and_resume(file, 8, make)) == outcome(run(make()))
 
 
+def test_a_loaded_model_resumes_too_though_its_sigma_has_been_learned(file):
+    def make():
+        return make_model(likelihood=Gaussian(0.5, learn=True))
+
+    run(make(), epochs=2, checkpoint=file)
+    assert outcome(run(load_checkpoint(file).model, resume=file)) == outcome(run(make()))
+
+
 def averaged(model, x, eps):
     """The mean of the loss over the samples."""
     losses, grad = [], 0
@@ -138,16 +146,25 @@ OTHER = {
     "batch_size": (dict(batch_size=4), "batch_size is 5 in the file, 4 here"),
     "binarize": (dict(binarize="static"), "binarize is None in the file, 'static' here"),
     "learning rate": (dict(optimizer=Adam(1e-3)), "optimizer.lr is 0.01 in the file, 0.001 here"),
-    "optimizer": (dict(optimizer=SGD(1e-2)), "optimizer.type is 'Adam' in the file, 'SGD' here; optimizer.beta1 is 0.9 in the file, 'nothing' here"),
-    "architecture": (dict(model=VAE.dense(6, (4,), 2, rng=np.random.default_rng(0))), "model.encoder.layers.0.n_out is 5 in the file, 4 here"),
+    "optimizer": (
+        dict(optimizer=SGD(1e-2)),
+        "optimizer.type is 'Adam' in the file, 'SGD' here; optimizer.beta1 is 0.9 in the file, missing here",
+    ),
+    "architecture": (
+        dict(model=VAE.dense(6, (4,), 2, rng=np.random.default_rng(0))),
+        "model.encoder.layers.0.n_out is 5 in the file, 4 here",
+    ),
     "dtype": (dict(model=make_model(dtype=np.float64)), "model.dtype is 'float32' in the file, 'float64' here"),
-    "likelihood": (dict(model=make_model(likelihood=Gaussian())), "model.likelihood.type is 'Bernoulli' in the file, 'Gaussian' here"),
+    "likelihood": (
+        dict(model=make_model(likelihood=Gaussian())),
+        "model.likelihood.type is 'Bernoulli' in the file, 'Gaussian' here",
+    ),
     "kind of model": (dict(model=make_model(kind=Autoencoder)), "model.type is 'VAE' in the file, 'Autoencoder' here"),
-    "rows": (dict(data=grey_data(seed=1)), "data.sha256 is '"),
+    "rows": (dict(data=grey_data(seed=1)), "data.sha256 is "),
     "number of rows": (dict(data=grey_data(rows=24)), "data.shape.0 is 23 in the file, 24 here"),
     "scale": (dict(data=grey_data().floats("train"), validation=None), "data.scale is 255.0 in the file, None here"),
     "validation": (dict(validation="valid"), "validation.shape.0 is 7 in the file, 9 here"),
-    "no validation": (dict(validation=None), "validation is 'nothing' in the file, None here"),
+    "no validation": (dict(validation=None), "validation is missing in the file, None here"),
     "beta": (dict(beta=0.5), "beta is 1.0 in the file, 0.5 here"),
     "schedule": (dict(beta=schedules.linear_warmup(1.0)), "beta is 1.0 in the file, 'linear_warmup(1.0)' here"),
     "lr": (dict(lr=0.01), "lr is None in the file, 0.01 here"),

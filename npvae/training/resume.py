@@ -38,17 +38,23 @@ def _check_agreement(path, theirs, plan):
     ours = json.loads(json.dumps(plan.settings, default=plain))
     ours["patience"] = theirs["patience"] if plan.patience is None else plan.patience
     theirs, ours = dict(_flat("", theirs)), dict(_flat("", ours))
-    nothing = "nothing"
     differences = [
-        f"{name} is {theirs.get(name, nothing)!r} in the file, {ours.get(name, nothing)!r} here"
+        f"{name} is {_shown(name, theirs)} in the file, {_shown(name, ours)} here"
         for name in dict.fromkeys([*theirs, *ours])
-        if theirs.get(name, nothing) != ours.get(name, nothing)
+        if (name in theirs, theirs.get(name)) != (name in ours, ours.get(name))
     ]
     if differences:
         raise CheckpointError(
             f"{path}: this file is of a run with other settings: {'; '.join(differences)}. "
             "Resume with the same ones, or start a new run from load_checkpoint(file).model."
         )
+
+
+def _shown(name, settings):
+    """A setting for a person; of a hash the first digits are enough."""
+    if name not in settings:
+        return "missing"
+    return f"{settings[name][:12]}..." if name.endswith("sha256") else repr(settings[name])
 
 
 def _flat(name, value):
