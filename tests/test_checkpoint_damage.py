@@ -55,7 +55,7 @@ def test_what_is_no_checkpoint_is_told_so(tmp_path):
     (tmp_path / "empty").write_bytes(b"")
     np.savez(tmp_path / "other.npz", a=np.ones(3))
     np.save(tmp_path / "array.npy", np.ones(3))
-    np.savez(tmp_path / "pickle.npz", manifest=np.array([object()]), allow_pickle=True)
+    np.savez(tmp_path / "pickle.npz", manifest=np.array([object()]))
     np.savez(tmp_path / "floats.npz", manifest=np.ones(3))
     for name, words in {
         "nothing.npz": "there is no such file", "text": "damaged, truncated or no checkpoint", "empty": "damaged, truncated",

@@ -135,6 +135,18 @@ def test_an_autoencoder_and_a_learned_sigma_train_from_the_command_line(tmp_path
     assert "ELBO" in json.loads(capsys.readouterr().out)
 
 
+@pytest.mark.parametrize("kind", ["cosine", "exponential", "step"])
+def test_the_learning_rate_follows_its_schedule(tmp_path, kind):
+    out = ["--out", str(tmp_path / "run"), "--batch-size", "1000", "--quiet"]
+    assert main(["train", *out, "--hidden", "8", "--epochs", "2", "--lr-schedule", kind]) == 0
+    history = (tmp_path / "run" / "history.csv").read_text().splitlines()
+    rates = [float(line.split(",")[history[0].split(",").index("lr")]) for line in history[1:]]
+    assert rates[0] > rates[1]
+    x = 3 / 4  # two epochs of two steps: the last one is step 3 of 4
+    expected = {"cosine": 0.001 * (1 + np.cos(np.pi * x)) / 2, "exponential": 0.001 * 0.1**x, "step": 0.0001}[kind]
+    assert rates[1] == pytest.approx(expected)
+
+
 def test_every_training_option_is_a_flag_that_reaches_fit(tmp_path, capsys):
     flags = ["--optimizer", "rmsprop", "--lr", "0.002", "--lr-schedule", "cosine", "--beta", "2", "--beta-warmup", "2"]
     flags += ["--binarize", "dynamic", "--patience", "2", "--output-mean", "--activation", "relu", "--init", "he"]

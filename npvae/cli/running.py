@@ -61,7 +61,7 @@ def train(model, data, rng, settings, folder, *, resume=None, checkpoint_every=1
         rng=rng,
         validation=None if settings["validation"] == "none" else settings["validation"],
         beta=_beta(settings, -(-len(data.train) // settings["batch_size"])),
-        lr=schedules.cosine(settings["lr"]) if settings["lr_schedule"] == "cosine" else None,
+        lr=_lr(settings),
         binarize=None if settings["binarize"] == "none" else settings["binarize"],
         clip_norm=settings["clip_norm"],
         patience=settings["patience"],
@@ -83,6 +83,19 @@ def train(model, data, rng, settings, folder, *, resume=None, checkpoint_every=1
     write_json(folder / "metrics.json", metrics)
     draw(model, data, settings, history, folder)
     return metrics, history
+
+
+def _lr(settings):
+    """A schedule, or None for a constant learning rate, which is the optimizer's own."""
+    kind, lr, end = (settings[name] for name in ("lr_schedule", "lr", "lr_end"))
+    if kind == "constant":
+        if end is not None:
+            raise ValueError("--lr-end needs --lr-schedule cosine, exponential or step.")
+        return None
+    if kind == "cosine":
+        return schedules.cosine(lr, 0.0 if end is None else end)
+    end = lr / 10 if end is None else end
+    return schedules.exponential(lr, end) if kind == "exponential" else schedules.step_decay(lr, factor=end / lr, every=0.5)
 
 
 def _beta(settings, epoch_steps):

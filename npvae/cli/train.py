@@ -29,6 +29,7 @@ from npvae.training.archive import versions
 
 HELP = "train a model"
 ACTIVATIONS, INITS = ("tanh", "relu", "softplus", "sigmoid"), ("glorot", "he", "uniform")
+LR_SCHEDULES = ("constant", "cosine", "exponential", "step")
 OPTIMIZERS = ("adam", "sgd", "momentum", "rmsprop", "adagrad")
 
 # name: (default, argparse arguments); a default of None leaves the choice to the library
@@ -46,7 +47,8 @@ FLAGS = {
     "binarize": ("none", dict(choices=BINARIZE, help="how grey pixels become black and white")),
     "optimizer": ("adam", dict(choices=OPTIMIZERS, help="the optimizer")),
     "lr": (1e-3, dict(type=above_zero, help="learning rate")),
-    "lr_schedule": ("constant", dict(choices=("constant", "cosine"), help="of the learning rate, over the whole run")),
+    "lr_schedule": ("constant", dict(choices=LR_SCHEDULES, help="from --lr to --lr-end over the whole run; step: at its half")),
+    "lr_end": (None, dict(type=number, metavar="LR", help="where a schedule ends (default: 0 for cosine, else a tenth of --lr)")),
     "adam_eps": (1e-8, dict(type=number, metavar="EPS", help="Adam's epsilon")),
     "beta": (1.0, dict(type=number, help="weight of the KL")),
     "beta_warmup": (None, dict(type=positive, metavar="EPOCHS", help="let beta rise linearly from 0 over so many epochs")),

@@ -28,9 +28,10 @@ def write_archive(path, manifest, arrays):
     described = [{"name": n, "shape": list(a.shape), "dtype": a.dtype.str, "sha256": _sha256(a)} for n, a in arrays.items()]
     head = {"format": FORMAT, "version": VERSION, "versions": versions()}
     text = json.dumps({**head, **manifest, "arrays": described}, indent=1, default=plain)
-    manifest_array = np.frombuffer(text.encode(), np.uint8)
+    archive = io.BytesIO()  # in memory first: the file is then written in one go, and a failing disk meets no half-open archive
+    np.savez(archive, manifest=np.frombuffer(text.encode(), np.uint8), **arrays)
     try:
-        replace_file(path, lambda file: np.savez(file, allow_pickle=False, manifest=manifest_array, **arrays))
+        replace_file(path, lambda file: file.write(archive.getbuffer()))
     except OSError as error:
         raise CheckpointError(
             f"{path}: the checkpoint could not be written ({reason(error)}); what was in the file before is untouched. "
