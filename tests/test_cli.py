@@ -1,14 +1,18 @@
 """The command line as a user meets it: every verb on small inputs, its files, its exit codes, its sentences."""
 
 import json
+import shlex
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
 
 import npvae
 from npvae.cli import main
+from npvae.training import load_checkpoint
 
 SMALL = ["--hidden", "8", "--epochs", "2", "--quiet"]
 
@@ -48,14 +52,43 @@ def test_same_seed_same_result_and_another_seed_another(trained, tmp_path):
 
 
 def test_a_resumed_run_ends_where_an_uninterrupted_one_does(trained, tmp_path):
-    from npvae.training import load_checkpoint
-
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert main(["train", "--out", str(whole), "--hidden", "8", "--epochs", "3", "--quiet"]) == 0
     assert main(["train", "--out", str(parts), "--hidden", "8", "--epochs", "1", "--quiet"]) == 0
     assert main(["train", "--resume", str(parts), "--epochs", "3", "--quiet"]) == 0
     a, b = (load_checkpoint(folder / "model.npz").model.params.theta for folder in (whole, parts))
     assert np.array_equal(a, b)
+
+
+def test_an_interrupted_run_says_how_to_go_on_and_does(tmp_path):
+    folder = tmp_path / "a run"
+    command = [
+        sys.executable,
+        "-m",
+        "npvae",
+        "train",
+        "--out",
+        str(folder),
+        "--hidden",
+        "8",
+        "--epochs",
+        "5000",
+        "--checkpoint-every",
+        "0",
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while not (folder / "model.npz").exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        printed, said = process.communicate()
+    assert process.returncode == 128 + signal.SIGTERM
+    assert said.startswith("npvae train: fit: stopped by SIGTERM in epoch ") and said.count("\n") == 1
+    go_on = shlex.split(said.partition("go on with: ")[2])
+    assert go_on == ["npvae", "train", "--resume", str(folder)]
+    epoch = load_checkpoint(folder / "model.npz").training["epoch"]  # the one under way
+    assert main([*go_on[1:], "--epochs", str(epoch), "--quiet"]) == 0
+    assert json.loads((folder / "metrics.json").read_text())["last"]["epoch"] == epoch
 
 
 def test_a_resumed_run_keeps_its_settings(trained, capsys):
@@ -97,8 +130,6 @@ def test_evaluate_calls_a_grey_number_grey_and_a_likelihood_a_likelihood(trained
 
 
 def test_the_elbo_that_evaluate_prints_is_the_models(trained, capsys):
-    from npvae.training import load_checkpoint
-
     model = load_checkpoint(trained / "model.npz").model
     x = (npvae.load_digits().floats("test") >= 0.5).astype(np.float32)
     assert main(["evaluate", "--model", str(trained), "--binarize", "threshold", "--samples", "1", "--json"]) == 0

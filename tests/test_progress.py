@@ -35,7 +35,7 @@ def test_on_a_terminal_each_epoch_leaves_one_line_on_stderr(monkeypatch, capsys)
     finished = [line for line in lines if "valid" in line]
     assert len(finished) == 3
     for line, record in zip(finished, history):
-        for words in (f"epoch {record['epoch']}/3", f"loss {record['loss']:.2f}", f"reconstruction {record['reconstruction']:.2f}",
+        for words in (f"epoch {record['epoch']}/3", f"loss {record['loss']:.2f}", f"recon {record['reconstruction']:.2f}",
                       f"kl {record['kl']:.2f}", f"valid {record['valid_loss']:.2f}", "examples/s"):  # fmt: skip
             assert words in line
     assert "left" in finished[0] and "left" not in finished[-1]

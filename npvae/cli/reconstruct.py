@@ -28,7 +28,8 @@ def run(args):
     folder = output_folder(args.out or path.parent)
     if args.n > len(data.test):
         raise ValueError(f"--n {args.n}, but {data.name} has {len(data.test)} test rows.")
-    row = np.sort(np.random.default_rng(args.seed).choice(len(data.test), args.n, replace=False))
+    rng = np.random.default_rng(args.seed)
+    row = np.sort(rng.choice(len(data.test), args.n, replace=False))
     x = binarized(data.floats("test", model.real_dtype), settings.get("binarize", "none"), args.seed)[row]  # (n, D)
     code = model.encode(x)
     x_hat = model.reconstruct(x)  # (n, D)

@@ -1,5 +1,6 @@
 """A run from its settings: the model, the data, fit, and the files that are left; shared by train and demo."""
 
+import shlex
 import time
 
 import numpy as np
@@ -9,7 +10,7 @@ from npvae.cli.common import MODEL_FILE, write_json
 from npvae.core import layers, likelihoods, optimizers
 from npvae.data import load_dataset
 from npvae.models import VAE, Autoencoder
-from npvae.training import batches, fit, schedules
+from npvae.training import Interrupted, batches, fit, schedules
 from npvae.training.archive import versions
 
 ACTIVATIONS = {"tanh": layers.Tanh, "relu": layers.ReLU, "softplus": layers.Softplus, "sigmoid": layers.Sigmoid}
@@ -49,27 +50,17 @@ def build(settings):
 
 
 def train(model, data, rng, settings, folder, *, resume=None, checkpoint_every=10.0, progress=None):
-    """fit with these settings, and everything a run leaves in its folder.  -> metrics (plain data), History."""
-    adam_eps = {"eps": settings["adam_eps"]} if settings["optimizer"] == "adam" else {}
+    """fit with these settings, and everything a run leaves in its folder.  -> metrics (plain data), History.
+
+    Raises Interrupted after Ctrl-C or SIGTERM, with the command that goes on."""
     start = time.perf_counter()
-    history = fit(
-        model,
-        data,
-        optimizer=OPTIMIZERS[settings["optimizer"]](lr=settings["lr"], **adam_eps),
-        epochs=settings["epochs"],
-        batch_size=settings["batch_size"],
-        rng=rng,
-        validation=None if settings["validation"] == "none" else settings["validation"],
-        beta=_beta(settings, -(-len(data.train) // settings["batch_size"])),
-        lr=_lr(settings),
-        binarize=None if settings["binarize"] == "none" else settings["binarize"],
-        clip_norm=settings["clip_norm"],
-        patience=settings["patience"],
-        checkpoint=folder / MODEL_FILE,
-        resume=resume,
-        checkpoint_every=checkpoint_every,
-        progress=progress,
-    )
+    arguments = {**_fit_arguments(settings, data), "checkpoint": folder / MODEL_FILE, "checkpoint_every": checkpoint_every}
+    try:
+        history = fit(model, data, rng=rng, resume=resume, progress=progress, **arguments)
+    except Interrupted as stop:
+        where = str(stop).partition(";")[0]
+        command = f"npvae train --resume {shlex.quote(str(folder))}"
+        raise Interrupted(f"{where}; go on with: {command}", stop.history, stop.signal) from stop
     history.to_csv(folder / "history.csv")
     metrics = {
         "units": "nats per example: summed over the data and latent dimensions, averaged over the examples",
@@ -83,6 +74,19 @@ def train(model, data, rng, settings, folder, *, resume=None, checkpoint_every=1
     write_json(folder / "metrics.json", metrics)
     draw(model, data, settings, history, folder)
     return metrics, history
+
+
+def _fit_arguments(settings, data):
+    """What the settings say to fit."""
+    adam_eps = {"eps": settings["adam_eps"]} if settings["optimizer"] == "adam" else {}
+    return {
+        "optimizer": OPTIMIZERS[settings["optimizer"]](lr=settings["lr"], **adam_eps),
+        "validation": None if settings["validation"] == "none" else settings["validation"],
+        "beta": _beta(settings, -(-len(data.train) // settings["batch_size"])),
+        "lr": _lr(settings),
+        "binarize": None if settings["binarize"] == "none" else settings["binarize"],
+        **{name: settings[name] for name in ("epochs", "batch_size", "clip_norm", "patience")},
+    }
 
 
 def _lr(settings):

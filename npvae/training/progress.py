@@ -44,7 +44,8 @@ class Progress:
     def _write(self, epoch, means, step, end):
         line = self.line(epoch, means, step)
         if self.in_place:
-            line = line[: shutil.get_terminal_size().columns - 1]  # a wrapped line could not be rewritten
+            if not end:
+                line = line[: shutil.get_terminal_size().columns - 1]  # a wrapped line could not be rewritten
             self.stream.write("\r" + line.ljust(self.width) + end)
             self.width = 0 if end else len(line)
         else:
@@ -54,7 +55,7 @@ class Progress:
     def line(self, epoch, means, step):
         """The text of the line."""
         parts = [f"epoch {epoch:>{len(str(self.epochs))}}/{self.epochs}"]
-        parts += [f"{name} {means[name]:.2f}" for name in ("loss", "reconstruction", "kl")]
+        parts += [f"loss {means['loss']:.2f}", f"recon {means['reconstruction']:.2f}", f"kl {means['kl']:.2f}"]
         if "valid_loss" in means:
             parts.append(f"valid {means['valid_loss']:.2f}")
         parts.append(f"{means['examples_per_second']:,.0f} examples/s")
