@@ -16,7 +16,7 @@ def checked_data(where, vae, x):
     if not isinstance(vae, VAE):
         reason = " An autoencoder has no q(z|x) and no prior, hence no ELBO." if isinstance(vae, Autoencoder) else ""
         raise TypeError(f"{where}: the model must be a VAE, got {type(vae).__name__}.{reason}")
-    x = vae._data(where, x)
+    x = vae.as_data(where, x)
     for name, value, _ in vae.params:
         finite(where, "the parameter itself is broken: go back to the last good checkpoint.", **{name: value})
     finite(where, "remove or repair such rows.", x=x)

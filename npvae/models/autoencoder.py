@@ -42,11 +42,11 @@ class Autoencoder(Model):
         if eps is not None:
             raise ValueError(f"Autoencoder.{where}: eps must be None, an autoencoder draws no noise.")
         self._beta(where, beta)
-        return self._data(where, x)
+        return self.as_data(where, x)
 
     def encode(self, x):
         """z (B, Z).  x: (B, D)."""
-        return self.encoder.forward(self._data("encode", x))[0]
+        return self.encoder.forward(self.as_data("encode", x))[0]
 
     def decode(self, z):
         """The decoder's raw output (B, n).  z: (B, Z)."""

@@ -120,7 +120,7 @@ class Model:
         self.__dict__.update(state)
         self._gather()
 
-    def _data(self, where, x):
+    def as_data(self, where, x):
         """x at the door: (B, D), numbers that are data, in the model's real dtype."""
         x = np.asarray(x)
         where = f"{self._name}.{where}"

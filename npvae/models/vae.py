@@ -69,12 +69,12 @@ class VAE(Model):
         return Loss(reconstruction + beta * kl, reconstruction, kl)
 
     def _arguments(self, where, x, eps, beta):
-        x = self._data(where, x)
+        x = self.as_data(where, x)
         return x, self._latent(where, "eps", eps, len(x)), self._beta(where, beta)
 
     def encode(self, x):
         """q(z|x): mu, logvar (B, Z), with logvar = log sigma^2.  x: (B, D). Draws nothing."""
-        return self._split(self.encoder.forward(self._data("encode", x))[0])
+        return self._split(self.encoder.forward(self.as_data("encode", x))[0])
 
     def decode(self, z):
         """The decoder's raw output (B, n): logits for Bernoulli, means for Gaussian.  z: (B, Z)."""
