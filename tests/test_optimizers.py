@@ -242,3 +242,13 @@ def test_averages_that_decay_below_the_normal_numbers_become_0(make):
     assert np.array_equal(theta, before)
     for name in ("m",) if isinstance(optimizer, Adam) else optimizer.averages:
         assert not getattr(optimizer, name).any()
+
+
+@pytest.mark.parametrize("make", [lambda: Adam(beta2=0.9, eps=0), lambda: RMSProp(eps=0)])
+def test_without_eps_a_gradient_that_stays_at_0_moves_nothing_to_nan(make):
+    """Were both averages set to 0, the step would be 0 / 0."""
+    optimizer, theta = make(), np.ones(5, np.float32)
+    optimizer.step(theta, np.ones(5, np.float32))
+    for _ in range(64 * 30):
+        optimizer.step(theta, np.zeros(5, np.float32))
+    assert np.isfinite(theta).all()

@@ -254,3 +254,10 @@ def test_a_users_layer_works_in_a_chain_and_a_vae(rng):
     assert {"encoder.1.g", "decoder.1.g"} < {name for name, _, _ in vae.params}
     assert scale.dg.any()
     assert_joined(vae.params, slots(vae))
+
+
+def test_a_forgotten_comma_in_the_names_of_the_parameters_is_told():
+    with pytest.raises(TypeError, match=r'^Slip: parameters must be a tuple of names, \("gamma",\), got a text'):
+
+        class Slip(Layer):
+            parameters = "gamma"

@@ -34,7 +34,7 @@ def run(args):
     metrics, history = train(model, data, rng, settings, folder, progress=False if args.quiet or args.json else None)
     where = shlex.quote(str(folder))
     lines = [
-        describe_record(history.records[-1], settings, data),
+        describe_record(history.records[-1], settings),
         f"Look at {folder}/:",
         "  history.png          how loss, reconstruction and KL went down",
         "  reconstructions.png  test digits above what the model makes of them",

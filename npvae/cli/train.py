@@ -24,28 +24,27 @@ from npvae.cli.common import (
     widths,
     write_json,
 )
-from npvae.cli.running import build, train
+from npvae.cli.running import ACTIVATIONS, MODELS, OPTIMIZERS, build, train
+from npvae.core.layers import INITIALIZERS
 from npvae.training.archive import versions
 
 HELP = "train a model"
-ACTIVATIONS, INITS = ("tanh", "relu", "softplus", "sigmoid"), ("glorot", "he", "uniform")
 LR_SCHEDULES = ("constant", "cosine", "exponential", "step")
-OPTIMIZERS = ("adam", "sgd", "momentum", "rmsprop", "adagrad")
 
 # name: (default, argparse arguments); a default of None leaves the choice to the library
 FLAGS = {
     "data": ("digits", dict(metavar="NAME|FILE", help="digits, mnist, fashion-mnist, a .npz or .npy file, a folder of IDX files")),
-    "kind": ("vae", dict(choices=("vae", "autoencoder"), help="the model")),
+    "kind": ("vae", dict(choices=tuple(MODELS), help="the model")),
     "hidden": ((64,), dict(type=widths, metavar="400,200", help="widths of the encoder's hidden layers; the decoder mirrors them")),
     "latent_dim": (2, dict(type=positive, metavar="Z", help="latent dimensions")),
-    "activation": ("tanh", dict(choices=ACTIVATIONS, help="of the hidden layers")),
-    "init": ("glorot", dict(choices=INITS, help="of the weights; uniform is PyTorch's")),
+    "activation": ("tanh", dict(choices=tuple(ACTIVATIONS), help="of the hidden layers")),
+    "init": ("glorot", dict(choices=tuple(INITIALIZERS), help="of the weights; uniform is PyTorch's")),
     "likelihood": ("bernoulli", dict(choices=("bernoulli", "gaussian"), help="p(x|z)")),
     "sigma": (1.0, dict(type=above_zero, help="the Gaussian's standard deviation, or its start")),
     "learn_sigma": (False, dict(action="store_true", help="learn the Gaussian's standard deviation")),
     "output_mean": (False, dict(action="store_true", help="start the output bias at the mean of the training data")),
     "binarize": ("none", dict(choices=BINARIZE, help="how grey pixels become black and white")),
-    "optimizer": ("adam", dict(choices=OPTIMIZERS, help="the optimizer")),
+    "optimizer": ("adam", dict(choices=tuple(OPTIMIZERS), help="the optimizer")),
     "lr": (1e-3, dict(type=above_zero, help="learning rate")),
     "lr_schedule": ("constant", dict(choices=LR_SCHEDULES, help="from --lr to --lr-end over the whole run; step: at its half")),
     "lr_end": (None, dict(type=number, metavar="LR", help="where a schedule ends (default: 0 for cosine, else a tenth of --lr)")),
@@ -89,7 +88,7 @@ def run(args):
     metrics, history = train(model, data, rng, settings, folder, resume=checkpoint, checkpoint_every=every, progress=progress)
     where = shlex.quote(str(folder))
     lines = [
-        describe_record(history.records[-1], settings, data),
+        describe_record(history.records[-1], settings),
         f"In {folder}: {', '.join(sorted(p.name for p in folder.iterdir()))}.",
         f"Seed {settings['seed']}, {', '.join(f'{k} {v}' for k, v in versions().items())}.",
         f"Next: npvae evaluate --model {where}, or npvae {'reconstruct' if settings['kind'] == 'autoencoder' else 'sample'} "
@@ -98,10 +97,9 @@ def run(args):
     say(args, "\n".join(lines), metrics)
 
 
-def describe_record(record, settings, data):
+def describe_record(record, settings):
     """One sentence with the last epoch's numbers and their names."""
-    grey = settings["likelihood"] == "bernoulli" and settings["binarize"] == "none" and data.scale not in (None, 1.0)
-    term = "grey cross-entropy" if grey else "reconstruction"
+    term = "grey cross-entropy" if record["measure"] == "grey cross-entropy" else "reconstruction"
     text = f"Epoch {record['epoch']}: train loss {record['loss']:.4f} = {term} {record['reconstruction']:.4f}"
     text += f" + {record['beta']:g} x KL {record['kl']:.4f}"
     if record.get("valid_loss") is not None:

@@ -66,7 +66,10 @@ class Optimizer:
         """Set to 0 what is below the smallest normal number, 1e-38 in float32.
 
         The average of a weight whose gradient stays at 0 (a border pixel, a dead ReLU) decays into that range, where processors
-        are many times slower; nothing that it could still do to theta is as large as a rounding error."""
+        are many times slower; nothing that it could still do to theta is as large as a rounding error. Without an eps the averages
+        stay as they are, since 0 / sqrt(0) would be NaN."""
+        if getattr(self, "eps", None) == 0:
+            return
         for name in self.averages:
             a = getattr(self, name)
             np.copyto(a, 0, where=np.abs(a) < np.finfo(a.dtype).tiny)

@@ -29,6 +29,11 @@ class Layer:
     parameters: tuple[str, ...] = ()
     layers: list["Layer"] | tuple = ()
 
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        if isinstance(cls.parameters, str):  # a forgotten comma
+            raise TypeError(f'{cls.__name__}: parameters must be a tuple of names, ("{cls.parameters}",), got a text.')
+
     def __setattr__(self, name, value):
         if name not in self.parameters and not (name[:1] == "d" and name[1:] in self.parameters):
             object.__setattr__(self, name, value)
