@@ -1,6 +1,7 @@
 """Pictures, each a matplotlib Figure: a notebook shows it, `save` writes it. matplotlib is imported by the first one drawn."""
 
 from npvae.visual.canvas import save
+from npvae.visual.curves import plot_vcurve
 from npvae.visual.plots import (
     plot_history,
     plot_kl_per_dimension,
@@ -10,4 +11,7 @@ from npvae.visual.plots import (
     plot_samples,
 )
 
-__all__ = ["plot_history", "plot_kl_per_dimension", "plot_latent", "plot_manifold", "plot_reconstructions", "plot_samples", "save"]
+__all__ = [
+    "plot_history", "plot_kl_per_dimension", "plot_latent", "plot_manifold", "plot_reconstructions", "plot_samples", "plot_vcurve",
+    "save",
+]  # fmt: skip

@@ -1,0 +1,14 @@
+"""Gradients checked: yours as well as the library's. Needs NumPy alone.
+
+derivatives.py (the judges), directions.py and certify.py (large models), compare.py and kinks.py (the verdict), doctor.py (names
+the bug), report.py (what comes back); examine.py joins them, and check_gradient, check_layer, check_likelihood and check_model are
+its doors. mistakes/ is a museum: documented bugs that can be switched on.
+"""
+
+from npvae.verify.check import check_gradient
+from npvae.verify.layer import check_layer
+from npvae.verify.likelihood import check_likelihood
+from npvae.verify.model import check_model
+from npvae.verify.report import Report
+
+__all__ = ["Report", "check_gradient", "check_layer", "check_likelihood", "check_model"]

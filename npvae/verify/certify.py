@@ -1,0 +1,105 @@
+"""Gradients with too many entries to differentiate one by one: certified by random directions, or pinned to block and entry."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from npvae.verify.compare import GRAINS, RTOL, judge
+from npvae.verify.directions import chi2_lower_quantile, disagreements, worst_entry
+from npvae.verify.slopes import U, complex_noise, norm
+
+TOLERANCE = {"complex": 1e-12, "richardson": 1e-5, "central": 1e-4, "forward": 1e-3}  # of the bound, beyond what rounding explains
+SAMPLE = 64  # entries of a large wrong block that the doctor gets to see; a block of up to 4 SAMPLE entries is shown whole
+
+
+class Certificate(NamedTuple):
+    """bound: the relative error of every block is below it, with the stated confidence (of the whole, for differences);
+    certified: it is as small as rounding allows; seen: {name: (entries, numeric (n, parts))} of the suspected blocks; trap: an
+    entry where the complex step was found to err, in words, or None."""
+
+    bound: float
+    certified: bool
+    rows: list
+    seen: dict
+    trap: str | None
+
+
+def certify(F, g, method, k, confidence, seed, grain=0.0):
+    """g (P,) against f along k random directions, and where they disagree, block by block and entry by entry."""
+    factor = 1 / np.sqrt(chi2_lower_quantile(k, 1 - confidence))
+    for measured in (False, True):
+        sizes, left = _sizes(F, g, method, measured)
+        s, rounding = disagreements(F, g, _inverse(F, g, sizes), k, method, seed)
+        bound = factor * norm(s)
+        fine = bound <= TOLERANCE[method] + factor * (20 * norm(rounding) + 200 * norm(left) + GRAINS * grain)
+        if fine or method != "complex":
+            break
+    suspects = [] if fine and method == "complex" else _suspects(F, g, method, left + GRAINS / 200 * grain, 1 / factor, seed, fine)
+    judged = {}
+    for name, part in F.slices.items():
+        largest = np.array([part.start + int(np.argmax(np.abs(g[part])))])
+        entries = _sample(F, g, part, method, seed) if name in suspects else largest
+        judged[name] = judge(F, g, name, entries, method, RTOL[method], grain)
+    rows = {name: row for name, (_, row, _) in judged.items()}
+    return Certificate(
+        bound,
+        all(rows[name].verdict != "wrong" and rows[name].kinks for name in suspects),
+        list(rows.values()),
+        {name: (judged[name][0].entries, judged[name][0].parts) for name in suspects},
+        next((trap for _, _, trap in judged.values() if trap), None),
+    )
+
+
+def _sizes(F, g, method, measured):
+    """The size of each block's gradient, and what rounding leaves of it, relatively: two arrays, (blocks,).
+
+    Directions are divided by the sizes, so that every block counts alike; differences have one rounding error for all blocks, and
+    only the whole has a size. The rounding of the complex step is measured on demand, where it matters: in blocks whose gradient
+    is itself rounding."""
+    whole = norm(g) or 1.0
+    if method != "complex":
+        return np.full(len(F.slices), whole), np.zeros(len(F.slices))
+    sizes = np.array([norm(g[part]) for part in F.slices.values()])
+    left = U * sizes
+    if measured:
+        left += [complex_noise(F, _in_block(F, part, i)) for i, part in enumerate(F.slices.values())]
+        sizes = np.maximum(sizes, 1e11 * left)
+    sizes[sizes == 0] = whole
+    return sizes, left / sizes
+
+
+def _in_block(F, part, seed):
+    """A direction (P,) of standard normal numbers in one block, 0 elsewhere."""
+    d = np.zeros_like(F.theta)
+    d[part] = np.random.default_rng(seed).standard_normal(part.stop - part.start)
+    return d
+
+
+def _inverse(F, g, sizes):
+    """1 / the size of its block, for each entry: (P,)."""
+    scale = np.empty(len(g))
+    for part, size in zip(F.slices.values(), sizes):
+        scale[part] = 1 / size
+    return scale
+
+
+def _suspects(F, g, method, left, factor, seed, fine):
+    """The names of the blocks that disagree with f along directions of their own, relative to their own size."""
+    excess = {}
+    for (name, part), relative in zip(F.slices.items(), left):
+        own = np.zeros_like(g)
+        own[part] = 1 / (norm(g[part]) or norm(g) or 1.0)
+        s, rounding = disagreements(F, g, own, 4, method, seed)
+        allowed = TOLERANCE[method] * (factor if method == "complex" else 1) + 10 * norm(rounding) + 200 * relative
+        excess[name] = norm(s) / 2 / allowed  # the root mean square of four
+    most = max(excess, key=excess.get)
+    return [name for name in excess if excess[name] > 1 or (name == most and not fine)]
+
+
+def _sample(F, g, part, method, seed):
+    """Entries of a suspected block: all of a small one; of a large one some, and the one that bisection finds."""
+    n = part.stop - part.start
+    if n <= 4 * SAMPLE:
+        return np.arange(part.start, part.stop)
+    drawn = part.start + np.random.default_rng(seed).choice(n, SAMPLE, replace=False)
+    return np.unique(np.append(drawn, worst_entry(F, g, part, method, seed)))

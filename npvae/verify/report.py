@@ -1,0 +1,122 @@
+"""What a check found, as plain data: a sentence first, then the numbers."""
+
+from dataclasses import asdict, dataclass, field, replace
+
+import numpy as np
+
+from npvae.verify.compare import Row
+
+HOW = {
+    "complex": "complex step",
+    "richardson": "Richardson extrapolation",
+    "central": "central differences",
+    "forward": "forward differences",
+}
+
+
+@dataclass(frozen=True)
+class Report:
+    """The result of check_gradient, check_layer or check_model.
+
+    ok: the gradient is right, as far as the method sees; worst: the entry that differs most, with name, index, analytic, numeric,
+    relative_error; diagnosis: what is probably wrong, in words, or None; rows: one a block, in backward order.
+    norm_error: |grad - numeric| / |numeric|, or its upper bound at `confidence` if the check used random directions.
+    """
+
+    subject: str
+    method: str
+    rows: tuple[Row, ...]
+    norm_error: float
+    confidence: float | None = None
+    directions: int = 0
+    evaluations: int = 0
+    diagnosis: str | None = None
+    notes: tuple[str, ...] = field(default=())
+    ok: bool = True
+
+    @property
+    def worst(self):
+        """The row that is worst: wrong ones first, then by relative error beyond what rounding explains."""
+        return max(self.rows, key=lambda r: (r.verdict == "wrong", _beyond_rounding(r)))
+
+    def __str__(self):
+        return "\n".join([self._sentence(), *self._explanation(), "", *_table(self.rows), *self._how(), *self.notes])
+
+    def _sentence(self):
+        wrong = [r for r in self.rows if r.verdict == "wrong"]
+        entries = sum(int(np.prod(r.shape)) for r in self.rows)
+        if wrong:
+            w = self.worst
+            where = f"in {len(wrong)} of {len(self.rows)} blocks; worst" if len(self.rows) > 1 else "; worst"
+            return (
+                f"{self.subject}: the gradient is WRONG {where}: {_entry(w)}: analytic {w.analytic:.6g}, numeric {w.numeric:.6g}, "
+                f"relative error {w.relative_error:.2g}."
+            ).replace(" ;", ";")
+        if not self.ok:
+            return f"{self.subject}: NOT verified."
+        return f"{self.subject}: the gradient is right: {_count(len(self.rows), 'block')}, {_count(entries, 'entry', 'entries')}."
+
+    def _explanation(self):
+        return [self.diagnosis] if self.diagnosis else ["No simple explanation fits to rounding."] if not self.ok else []
+
+    def _how(self):
+        n = f"norm error {'<= ' if self.confidence else ''}{self.norm_error:.1e}"
+        if self.confidence:
+            n += f" at confidence 1 - {1 - self.confidence:.0e} ({self.directions} random directions)"
+        return [
+            "",
+            f"{HOW[self.method]}, {self.evaluations} evaluations of f; {n}; floor: what rounding can leave in an entry",
+        ]
+
+    def but(self, trouble):
+        """The same report, not ok, with one more thing that is wrong."""
+        return replace(self, ok=False, diagnosis="\n".join(filter(None, [trouble, self.diagnosis])))
+
+    def to_dict(self):
+        """Plain data, ready for JSON."""
+        rows = [{**asdict(r), "shape": list(r.shape), "index": list(r.index)} for r in self.rows]
+        return {
+            "subject": self.subject,
+            "ok": self.ok,
+            "diagnosis": self.diagnosis,
+            "method": self.method,
+            "norm_error": self.norm_error,
+            "confidence": self.confidence,
+            "directions": self.directions,
+            "evaluations": self.evaluations,
+            "worst": {**asdict(self.worst), "shape": list(self.worst.shape), "index": list(self.worst.index)},
+            "rows": rows,
+            "notes": list(self.notes),
+        }
+
+    def assert_ok(self):
+        """Raise AssertionError with the whole report unless ok; for tests."""
+        if not self.ok:
+            raise AssertionError(str(self))
+
+
+def _beyond_rounding(r):
+    size = max(abs(r.analytic), abs(r.numeric))
+    return abs(r.analytic - r.numeric) / (size + r.floor) if size + r.floor > 0 else 0.0
+
+
+def _count(n, one, many=None):
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
+def _entry(r):
+    return r.name + (str(list(r.index)) if r.index else "")
+
+
+def _table(rows):
+    """The rows as text, columns as wide as they need."""
+    head = ("block", "shape", "worst at", "analytic", "numeric", "rel. error", "floor", "verdict")
+    lines = [head]
+    for r in rows:
+        verdict = r.verdict.upper() if r.verdict == "wrong" else r.verdict
+        verdict += f" ({r.wrong} of {int(np.prod(r.shape))})" if r.wrong > 1 else ""
+        verdict += f" ({r.kinks} at a kink)" if r.kinks else ""
+        numbers = (f"{r.analytic:.6e}", f"{r.numeric:.6e}", f"{r.relative_error:.1e}", f"{r.floor:.0e}")
+        lines.append((r.name, str(r.shape), str(list(r.index)) if r.index else "", *numbers, verdict))
+    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+    return ["  ".join(cell.ljust(w) for cell, w in zip(line, widths)).rstrip() for line in lines]
