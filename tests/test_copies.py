@@ -76,9 +76,9 @@ def test_the_vector_alone_cannot_be_copied(duplicate, rng):
 
 
 def test_a_twin_has_floats(rng):
-    for layer in (Dense(2, 3, rng=rng), small_vae(rng), Gaussian(learn=True)):
-        with pytest.raises(TypeError, match=r"astype: dtype must be one of floats, got int64"):
-            layer.astype(np.int64)
+    for twin, name in ((Dense(2, 3, rng=rng), "Dense"), (small_vae(rng), "Chain"), (Gaussian(learn=True), "Gaussian")):
+        with pytest.raises(TypeError, match=rf"^{name}.astype: dtype must be one of floats, got int64\.$"):
+            twin.astype(np.int64)
 
 
 # --- configurations --------------------------------------------------------------------------------------------------------------

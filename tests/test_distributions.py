@@ -116,3 +116,26 @@ def test_gaussian_samples_have_the_claimed_mean_and_variance(learn, rng):
     assert np.all(np.abs(u.mean(axis=0)) * math.sqrt(N) < 4.5)
     assert np.all(np.abs((u**2).mean(axis=0) - 1) * math.sqrt(N / 2) < 4.5)
     assert np.all(np.abs((u.T @ u)[np.triu_indices(3, 1)]) / math.sqrt(N) < 4.5)
+
+
+# --- the samples, draw by draw -------------------------------------------------------------------------------------------------
+
+
+class EndsOfTheUnitInterval(np.random.Generator):
+    """Draws the smallest and the largest number that `random` can give, in turn."""
+
+    def random(self, shape):
+        return np.resize([0, 1 - 2.0**-53], shape)
+
+
+def test_a_pixel_of_probability_0_is_never_white_and_one_of_probability_1_never_black():
+    rng = EndsOfTheUnitInterval(np.random.PCG64(0))
+    x = Bernoulli().sample(np.array([[-1000.0, -1000.0, 1000.0, 1000.0]]), rng)
+    assert np.array_equal(x, [[0, 0, 1, 1]])
+
+
+@pytest.mark.parametrize("learn", [False, True])
+def test_a_gaussian_sample_is_the_output_plus_sigma_times_the_noise(learn, rng):
+    """Its distribution would be the same with a minus, the data set that a seed stands for would not."""
+    out, noise = values(rng, 3, 5), np.random.default_rng(1).standard_normal((3, 5))
+    assert Gaussian(2, learn).sample(out, np.random.default_rng(1)) == pytest.approx(out + 2 * noise, rel=1e-14)

@@ -298,5 +298,7 @@ def test_the_backward_passes_refuse_unequal_shapes():
         kl_divergence_backward(a, a[:1], d)
     with pytest.raises(ValueError, match=r"^log_density_backward: mu has shape \(1, 2\) but x has shape \(3, 2\)"):
         log_density_backward(a, a[:1], a, d)
+    with pytest.raises(ValueError, match=r"^log_density_backward: logvar has shape \(1, 2\) but x has shape \(3, 2\)"):
+        log_density_backward(a, a, a[:1], d)
     with pytest.raises(ValueError, match=r"^reparameterize_backward: dz has shape \(1, 2\) but eps has shape \(3, 2\)"):
         reparameterize_backward(a[:1], reparameterize(a, a, a)[1])

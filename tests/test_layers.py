@@ -280,8 +280,8 @@ def test_dense_refuses_an_integer_dtype(rng):
     "wrong, message",
     [
         (Tanh, r"^Chain: layer 1 must be a Layer with forward and backward, got <class .*Tanh'>; make an instance: Tanh\(\.\.\.\)"),
-        (np.tanh, r"^Chain: layer 1 must be a Layer with forward and backward, got <ufunc 'tanh'>"),
-        ("relu", "^Chain: layer 1 must be a Layer with forward and backward, got 'relu'"),
+        (np.tanh, r"^Chain: layer 1 must be a Layer with forward and backward, got <ufunc 'tanh'>\.$"),
+        ("relu", r"^Chain: layer 1 must be a Layer with forward and backward, got 'relu'\.$"),
     ],
 )
 def test_chain_names_what_is_no_layer(wrong, message, rng):

@@ -292,17 +292,21 @@ def test_a_weight_that_would_broadcast_is_refused(kind, name, dnll):
         likelihoods()[kind].nll_and_grad(np.zeros((3, 5)), np.zeros((3, 5)), dnll)
 
 
-def test_bernoulli_refuses_values_outside_the_unit_interval():
+@pytest.mark.parametrize(
+    "x, n, message",
+    [
+        ([-0.5, 0.5, 1.5], "2 of 3", r"smallest -0.5, largest 1.5\); scale it to \[0, 1\], or use the Gaussian"),
+        ([0.5, 1.5], "1 of 2", r"smallest 0.5, largest 1.5\); scale it"),
+        ([-0.5, 1.0], "1 of 2", r"smallest -0.5, largest 1\); scale it"),
+        ([0.0, 16.0], "1 of 2", r"smallest 0, largest 16\); scale it"),  # the grey levels of the bundled digits
+        ([0.0, 17.0], "1 of 2", r"smallest 0, largest 17\); divide 8-bit images by 255"),
+    ],
+)
+def test_bernoulli_refuses_values_outside_the_unit_interval(x, n, message):
     """At x = 1.5 the nll would fall without bound: -50 at logit 100, -500 at logit 1000."""
-    message = (
-        r"Bernoulli: x has 2 of 3 values outside \[0, 1\] \(smallest -0.5, largest 1.5\); scale it to \[0, 1\], or use the Gaussian"
-    )
-    with pytest.raises(ValueError, match=message):
-        Bernoulli().nll(np.zeros((1, 3)), np.array([[-0.5, 0.5, 1.5]]))
-    with pytest.raises(
-        ValueError, match=r"has 1 of 2 values outside \[0, 1\] \(smallest 0, largest 255\); divide 8-bit images by 255"
-    ):
-        Bernoulli().check_data(np.array([[0.0, 255.0]]))
+    for refuse in (Bernoulli().check_data, lambda x: Bernoulli().nll(np.zeros(x.shape), x)):
+        with pytest.raises(ValueError, match=rf"^Bernoulli: x has {n} values outside \[0, 1\] \({message}"):
+            refuse(np.array([x]))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

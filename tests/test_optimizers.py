@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from strategies import seeds
 
 from npvae import SGD, Adagrad, Adam, Momentum, RMSProp
-from npvae.core.optimizers import BLOCK
+from npvae.core.optimizers import BLOCK, FLUSH
 
 ALL = {
     "SGD": lambda: SGD(0.1),
@@ -103,6 +103,16 @@ def test_zero_dimensional_theta_and_its_dtype(make, dtype):
 
 
 @each_optimizer
+def test_a_float64_gradient_steps_a_float32_theta(make, rng):
+    grad = rng.normal(size=5)
+    theta, expected, optimizer = np.zeros(5, np.float32), np.zeros(5), make()
+    optimizer.step(theta, grad)
+    make().step(expected, grad)
+    np.testing.assert_allclose(theta, expected, rtol=1e-6)
+    assert all(getattr(optimizer, name).dtype == np.float32 for name in optimizer.averages)
+
+
+@each_optimizer
 def test_zero_gradients_from_the_start_move_nothing(make, rng):
     start = rng.normal(size=5)
     theta, optimizer = start.copy(), make()
@@ -127,6 +137,10 @@ def test_a_saved_state_continues_bit_for_bit(make, rng):
     gradients, theta, optimizer = rng.normal(size=(6, 5)), rng.normal(size=5), make()
     fresh = make()
     fresh.load_state_dict(make().state_dict())  # that of an optimizer which has made no step
+    fresh_start, first_step = np.zeros(5), np.zeros(5)
+    fresh.step(fresh_start, gradients[0])
+    make().step(first_step, gradients[0])
+    assert fresh_start.tobytes() == first_step.tobytes() and first_step.all()
     for grad in gradients[:3]:
         optimizer.step(theta, grad)
     state, resumed_theta, resumed = optimizer.state_dict(), theta.copy(), make()
@@ -135,7 +149,7 @@ def test_a_saved_state_continues_bit_for_bit(make, rng):
     for grad in gradients[3:]:
         optimizer.step(theta, grad)
         resumed.step(resumed_theta, grad)
-    assert theta.tobytes() == resumed_theta.tobytes() and resumed.t == optimizer.t == 6 and fresh.t == 0
+    assert theta.tobytes() == resumed_theta.tobytes() and resumed.t == optimizer.t == 6 and fresh.t == 1
     for name, value in saved.items():
         np.testing.assert_array_equal(state[name], value, err_msg="the saved state is a copy, later steps leave it alone")
 
@@ -225,7 +239,7 @@ def test_a_foreign_state_is_refused_and_the_own_one_kept(foreign):
     optimizer = Adam()
     optimizer.step(np.ones(2), np.ones(2))
     before = optimizer.state_dict()
-    with pytest.raises(ValueError, match="Adam.load_state_dict: expected t, m, v; got"):
+    with pytest.raises(ValueError, match=f"^Adam.load_state_dict: expected t, m, v; got {', '.join(foreign)}\\.$"):
         optimizer.load_state_dict(foreign)
     for name, value in optimizer.state_dict().items():
         np.testing.assert_array_equal(value, before[name])
@@ -252,3 +266,14 @@ def test_without_eps_a_gradient_that_stays_at_0_moves_nothing_to_nan(make):
     for _ in range(64 * 30):
         optimizer.step(theta, np.zeros(5, np.float32))
     assert np.isfinite(theta).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_subnormal_averages_become_0_every_64th_step_and_normal_ones_stay(dtype):
+    tiny = np.finfo(dtype).tiny  # the smallest normal number
+    gradients, theta, optimizer = np.array([tiny, -tiny, tiny / 2, -tiny / 2], dtype), np.zeros(4, dtype), Momentum(1.0, mu=0)
+    for _ in range(FLUSH - 1):
+        optimizer.step(theta, gradients)
+    assert np.array_equal(optimizer.v, gradients), "until then they are left alone"
+    optimizer.step(theta, gradients)
+    assert np.array_equal(optimizer.v, [tiny, -tiny, 0, 0])

@@ -79,8 +79,10 @@ def test_parameters_are_floats(wrong, dtype):
 
 def test_other_attributes_are_plain(rng):
     layer = Dense(2, 3, rng=rng)
-    layer.note = note = [1, 2]
-    assert layer.note is note
+    note = [1, 2]
+    for name in ("note", "depth", "d", "aW"):  # some start as a gradient does, some end as a parameter
+        setattr(layer, name, note)
+        assert getattr(layer, name) is note
 
 
 # --- ParamVector: names, order, one memory ---------------------------------------------------------------------------------------
@@ -162,8 +164,8 @@ def test_in_place_arithmetic_scales_each_parameter(rng):
 def test_the_vector_refuses_another_length(name, rng):
     params = ParamVector({"net": [Dense(2, 3, rng=rng)]}, np.float64)
     before = getattr(params, name).copy()
-    for wrong in (np.zeros(8), np.zeros((9, 1)), 0.0):
-        with pytest.raises(ValueError, match=rf"^ParamVector.{name} has shape \(9,\); got \("):
+    for wrong, shape in ((np.zeros(8), "8,"), (np.zeros((9, 1)), "9, 1"), (0.0, "")):
+        with pytest.raises(ValueError, match=rf"^ParamVector.{name} has shape \(9,\); got \({shape}\)\.$"):
             setattr(params, name, wrong)
     with pytest.raises(TypeError, match="complex128.*float64"):
         setattr(params, name, np.zeros(9, complex))
