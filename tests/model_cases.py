@@ -1,13 +1,12 @@
 """Small models with data, noise and beta, drawn by Hypothesis or made to order; and the judge of a whole model's gradient."""
 
-from typing import Any, NamedTuple
-
 import numpy as np
 from derivatives import assert_agree, complex_step
 from hypothesis import strategies as st
 from strategies import seeds, sizes
 
 from npvae import VAE, Bernoulli, Gaussian, ReLU, Sigmoid, Softplus, Tanh
+from npvae.verify.mistakes.cases import Case, gradient
 
 LIKELIHOODS = {
     "Bernoulli": Bernoulli,
@@ -15,15 +14,6 @@ LIKELIHOODS = {
     "Gaussian with learned sigma": lambda: Gaussian(0.7, learn=True),
 }
 SMOOTH = (Tanh, Softplus, Sigmoid)
-
-
-class Case(NamedTuple):
-    """A model and the arguments of its loss."""
-
-    model: Any
-    x: np.ndarray  # (B, D)
-    eps: np.ndarray | None  # (B, Z)
-    beta: float
 
 
 def make_case(kind=VAE, B=4, D=6, hidden=(5,), Z=3, likelihood="Bernoulli", activation=Tanh, beta=1.0, seed=0, dtype=np.float64):
@@ -78,12 +68,6 @@ def loss_of_theta(case, dtype):
         return twin.loss(case.x, case.eps, case.beta).total
 
     return f
-
-
-def gradient(case):
-    """A copy of what loss_and_grad leaves in params.grad."""
-    case.model.loss_and_grad(case.x, case.eps, case.beta)
-    return case.model.params.grad.copy()
 
 
 def check_gradient_by_complex_step(case):

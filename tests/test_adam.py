@@ -4,7 +4,12 @@ import math
 
 import numpy as np
 import pytest
-from adam_vectors import (
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import seeds
+
+from npvae import Adam
+from npvae.verify.mistakes.adam_vectors import (
     AFTER,
     SIXTY_DIGITS,
     START_GRADIENT,
@@ -15,11 +20,6 @@ from adam_vectors import (
     check_sixty_digits,
     check_whole_chain,
 )
-from hypothesis import given
-from hypothesis import strategies as st
-from strategies import seeds
-
-from npvae import Adam
 
 
 class WrongAdam(LiteralAdam):

@@ -5,7 +5,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from invariances import (
+from model_cases import cases, gradient
+
+from npvae.core.gaussian import kl_divergence, kl_per_dimension
+from npvae.verify.mistakes.invariances import (
     assert_same,
     check_copied_pixel,
     check_duplicates,
@@ -14,9 +17,6 @@ from invariances import (
     loss,
     monte_carlo_elbo,
 )
-from model_cases import cases, gradient
-
-from npvae.core.gaussian import kl_divergence, kl_per_dimension
 
 # --- the batch: a mean ----------------------------------------------------------------------------------------------------------
 

@@ -1,10 +1,13 @@
 """Checks of a model that need no derivative: what must not change its loss, what must change it by exactly so much, and a model
-whose log p(x) is known. Used with cases that Hypothesis draws, and against planted mistakes."""
+whose log p(x) is known."""
 
 import numpy as np
-from model_cases import gradient
 
-from npvae import VAE, Dense, Gaussian
+from npvae.core.layers import Dense
+from npvae.core.likelihoods import Gaussian
+from npvae.models import VAE
+from npvae.verify.mistakes.cases import gradient
+from npvae.verify.mistakes.saying import close
 
 
 def loss(case):
@@ -12,9 +15,9 @@ def loss(case):
     return np.array(case.model.loss(case.x, case.eps, case.beta))
 
 
-def assert_same(a, b):
+def assert_same(a, b, what="a value that must not change"):
     """Equal to rounding."""
-    np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-13)
+    close(what, a, b, atol=1e-13)
 
 
 def dense(W, b):
@@ -27,8 +30,8 @@ def dense(W, b):
 def check_duplicates(case, times=2):
     """The mean over the batch: every example twice changes neither loss nor gradient."""
     twice = case._replace(x=np.tile(case.x, (times, 1)), eps=np.tile(case.eps, (times, 1)))
-    assert_same(loss(twice), loss(case))
-    assert_same(gradient(twice), gradient(case))
+    assert_same(loss(twice), loss(case), f"the loss with every example {times} times")
+    assert_same(gradient(twice), gradient(case), f"the gradient with every example {times} times")
 
 
 def check_inactive_latent(case):
@@ -43,11 +46,12 @@ def check_inactive_latent(case):
     decoder.layers[0] = dense(np.vstack([first.W, np.zeros(first.n_out)]), first.b)
     noise = np.random.default_rng(1).normal(size=(len(case.x), 1))
     wide = case._replace(model=VAE(encoder, decoder, likelihood, Z + 1), eps=np.hstack([case.eps, noise]))
-    assert_same(loss(wide), loss(case))
+    assert_same(loss(wide), loss(case), "the loss with a latent that says nothing")
     gradient(wide), gradient(case)
     used = [column for column in range(2 * Z + 2) if column not in idle]
-    assert_same(encoder.layers[-1].dW[:, used], model.encoder.layers[-1].dW)
-    assert_same(decoder.layers[0].dW[:-1], model.decoder.layers[0].dW)
+    what = "the gradient with a latent that says nothing"
+    assert_same(encoder.layers[-1].dW[:, used], model.encoder.layers[-1].dW, what)
+    assert_same(decoder.layers[0].dW[:-1], model.decoder.layers[0].dW, what)
 
 
 def check_copied_pixel(case):
@@ -55,7 +59,7 @@ def check_copied_pixel(case):
     D = case.x.shape[1]
     terms = [loss(with_pixel_twice(case, d)) - loss(case) for d in range(D)]
     _, reconstruction, _ = loss(case)
-    assert_same(np.sum(terms, axis=0), [reconstruction, reconstruction, 0])
+    assert_same(np.sum(terms, axis=0), [reconstruction, reconstruction, 0], "what the pixels add, all in all")
 
 
 def with_pixel_twice(case, d):

@@ -3,10 +3,10 @@ optimizer against it. kind(lr=, eps=) makes the optimizer, so that the right and
 
 import numpy as np
 
-from npvae import Dense, Sigmoid
-from npvae.core.layers import Chain
+from npvae.core.layers import Chain, Dense, Sigmoid
 from npvae.core.optimizers import adam_update
 from npvae.core.parameters import ParamVector
+from npvae.verify.mistakes.saying import close
 
 
 class LiteralAdam:
@@ -26,7 +26,7 @@ def check_constant_gradient(kind):
     theta, optimizer = np.array([1.0]), kind(lr=1.0, eps=0.1)
     for expected in (0.5, 0.0, -0.5, -1.0):
         optimizer.step(theta, np.array([0.1]))
-        np.testing.assert_allclose(theta, expected, rtol=1e-12, atol=1e-14)
+        close("theta of Adam with one gradient at every step", theta, expected, atol=1e-14)
 
 
 SIXTY_DIGITS = {  # (lr, eps): theta after each of the gradients below, from theta = 1, computed with 60 digits
@@ -41,7 +41,7 @@ def check_sixty_digits(kind, lr, eps):
     theta, optimizer = np.array([1.0]), kind(lr=lr, eps=eps)
     for g, expected in zip((0.1, -0.2, 0.05, 0.4, 0.0), SIXTY_DIGITS[lr, eps]):
         optimizer.step(theta, np.array([g]))
-        np.testing.assert_allclose(theta, expected, rtol=1e-12)
+        close("theta of Adam, 60 digits", theta, expected)
 
 
 X = np.array([[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]])
@@ -95,7 +95,7 @@ class Network:
 
     def compare(self, expected, what):
         for name, *arrays in self.params:
-            np.testing.assert_allclose(arrays[what], expected[name.removeprefix("net.")], rtol=1e-12, err_msg=name)
+            close(name, arrays[what], np.array(expected[name.removeprefix("net.")]))
 
 
 def check_whole_chain(kind, steps):

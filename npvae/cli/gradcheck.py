@@ -1,0 +1,161 @@
+"""Gradients checked against exact derivatives: the library's, a trained model's, or those of your own layers.
+
+examples:
+  npvae gradcheck                               every layer, likelihood and model of the library
+  npvae gradcheck --model npvae-run             a trained model, on rows of its test data
+  npvae gradcheck --file my_layers.py           yours; the file defines CHECKS = [(layer, x), ...]
+  npvae gradcheck --file my_layers.py --full    with every block's worst entry
+
+A layer of yours is any object with forward(x) -> y, cache and backward(dy, cache) -> dx, that lists its parameters' names in
+.parameters = ("W", "b") and leaves their gradients in .dW, .db. Exit code 1 if a gradient is wrong, 2 if one cannot be checked.
+"""
+
+import pathlib
+import runpy
+import sys
+from functools import partial
+
+import numpy as np
+
+from npvae.cli.common import load_data, load_model, number, positive, say, seed
+from npvae.core import gaussian
+from npvae.core.layers import Chain, Dense, ReLU, Sigmoid, Softplus, Tanh
+from npvae.core.likelihoods import Bernoulli, Gaussian
+from npvae.models import VAE, Autoencoder
+from npvae.verify import check_gradient, check_layer, check_likelihood, check_model
+
+LARGE = 784, (400,), 20  # D, hidden, Z of the model that random directions certify
+HELP = "are the gradients right? the library's, a model's, or yours"
+
+
+def add_arguments(parser):
+    """--model, --data, --rows, --beta, --file, --full, --seed."""
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--model", metavar="DIR|FILE", help="a trained model in place of the library's parts")
+    what.add_argument("--file", metavar="FILE", help="a Python file that defines CHECKS = [(layer, x), ...]; it is run")
+    parser.add_argument("--data", metavar="NAME|FILE", help="the model's data, if not those of its run")
+    parser.add_argument("--rows", type=positive, default=8, metavar="B", help="test rows in the batch, with --model (default: 8)")
+    parser.add_argument("--beta", type=number, default=1.0, help="weight of the KL, with --model (default: 1)")
+    parser.add_argument("--full", action="store_true", help="the whole table of every check, not only of those that fail")
+    parser.add_argument("--seed", type=seed, default=0, help="of the points and directions (default: 0)")
+
+
+def run(args):
+    """Check, say what was found, and return 0, 1 (a gradient is wrong) or 2 (one could not be checked)."""
+    if args.file:
+        checks = _of_file(args.file, args.seed)
+    elif args.model:
+        checks = [_of_model(args)]
+    else:
+        checks = _of_the_library(np.random.default_rng(args.seed))
+    reports, refusals = {}, {}
+    for i, (name, check) in enumerate(checks):
+        try:
+            reports[f"{i + 1}. {name}"] = check()
+        except Exception as error:  # a user's layer may raise anything; the others are checked all the same
+            if args.debug:
+                raise
+            own = isinstance(error, (TypeError, ValueError))
+            refusals[f"{i + 1}. {name}"] = str(error) if own else f"{type(error).__name__}: {error}"
+    result = {"ok": not refusals and all(r.ok for r in reports.values()), "refused": refusals}
+    result["reports"] = {name: report.to_dict() for name, report in reports.items()}
+    say(args, _text(args, reports, refusals), result)
+    if not all(report.ok for report in reports.values()):
+        return 1
+    return 2 if refusals else 0
+
+
+def _text(args, reports, refusals):
+    width = max(len(name) for name in (*reports, *refusals))
+    lines = []
+    for name, report in reports.items():
+        bound = "<=" if report.confidence else "  "
+        lines.append(f"{'ok   ' if report.ok else 'WRONG'} {name:{width}}  norm error {bound} {report.norm_error:.1e}")
+        if args.full or args.model or not report.ok:
+            lines += ["", *("  " + line if line else line for line in str(report).split("\n")), ""]
+    lines += [f"?     {name:{width}}  could not be checked: {sentence}" for name, sentence in refusals.items()]
+    wrong = sum(not report.ok for report in reports.values())
+    if wrong:
+        total = len(reports) + len(refusals)
+        lines.append(f"{wrong} of {total} gradients are wrong. Next: npvae mistakes  (such bugs, and what sees them)")
+    elif not refusals:
+        lines.append(f"All {len(reports)} right. Next: npvae mistakes  (what a gradient check cannot see)")
+    return "\n".join(lines)
+
+
+def _of_file(path, seed):
+    """(name, check) of each entry of the file's CHECKS.  Raises ValueError, FileNotFoundError in one sentence."""
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: there is no such file; give a Python file that defines CHECKS = [(layer, x), ...].")
+    sys.path.insert(0, str(path.parent.resolve()))  # as `python FILE` does, so that it can import its neighbours
+    try:
+        names = runpy.run_path(str(path))
+    except Exception as error:
+        raise ValueError(f"{path}: running it raised {type(error).__name__}: {error}") from error
+    checks = names.get("CHECKS")
+    example = "expected CHECKS = [(layer, x), ...] with x an array of floats"
+    if not isinstance(checks, (list, tuple)) or not checks:
+        raise ValueError(f"{path}: it defines no list CHECKS; {example}.")
+    for i, entry in enumerate(checks):
+        if not isinstance(entry, (list, tuple)) or len(entry) != 2:
+            raise ValueError(f"{path}: CHECKS[{i}] is {type(entry).__name__}; {example}.")
+    return [(type(layer).__name__, partial(check_layer, layer, x, seed=seed)) for layer, x in checks]
+
+
+def _of_model(args):
+    model, settings, _ = load_model(args)
+    x = load_data(args, settings, model).floats("test", np.float64)[: args.rows]
+    eps = model.noise(len(x), np.random.default_rng(args.seed))
+    name = f"{type(model).__name__}, {model.params.size:,} parameters"
+    return name, partial(check_model, model, x, eps, beta=args.beta, seed=args.seed)
+
+
+def _of_the_library(rng):
+    """(name, check) of everything here that has a backward pass, at random points, with unequal sizes."""
+    B, x, pixels = 6, rng.normal(size=(6, 5)), rng.uniform(size=(6, 5))
+    chain = Chain([Dense(5, 4, rng=rng), ReLU(), Dense(4, 3, rng=rng)])
+    layers = [Dense(5, 3, rng=rng), Tanh(), ReLU(), Softplus(), Sigmoid(), chain]
+    checks = [(type(layer).__name__, partial(check_layer, layer, x)) for layer in layers]
+    checks += _of_the_gaussian(*(rng.normal(size=(B, 3)) for _ in range(4)), dkl=rng.normal(size=B))
+    out = rng.normal(size=(B, 5))
+    for label, likelihood, data in (
+        ("Bernoulli", Bernoulli(), pixels),
+        ("Gaussian", Gaussian(0.7), x),
+        ("Gaussian, learned sigma", Gaussian(0.7, learn=True), x),
+    ):
+        checks.append((label, partial(check_likelihood, likelihood, out, data)))
+    for kind, label, options in (
+        (Autoencoder, "Autoencoder 5-7-4-3", {}),
+        (VAE, "VAE 5-7-4-3", {"beta": 2.5}),
+        (VAE, "VAE 5-7-4-3, ReLU, Gaussian", {"beta": 0.5}),
+    ):
+        parts = {"likelihood": Gaussian(0.7, learn=True), "activation": ReLU} if "ReLU" in label else {}
+        model = kind.dense(5, (7, 4), 3, rng=rng, dtype=np.float64, **parts)
+        checks.append((label, partial(check_model, model, pixels, model.noise(B, rng), **options)))
+    large = VAE.dense(*LARGE, rng=rng, activation=ReLU, dtype=np.float64)
+    images = rng.uniform(size=(8, LARGE[0]))
+    checks.append((f"VAE of {large.params.size:,} parameters", partial(check_model, large, images, large.noise(8, rng))))
+    return checks
+
+
+def _of_the_gaussian(mu, logvar, eps, dz, dkl):
+    """KL, sample and log-density of core.gaussian, with their gradients."""
+    theta = {"mu": mu, "logvar": logvar}
+
+    def kl(t):
+        return dkl @ gaussian.kl_divergence(t["mu"], t["logvar"])
+
+    def z(t):
+        return np.sum(dz * gaussian.reparameterize(t["mu"], t["logvar"], eps)[0])
+
+    def log_density(t):
+        return dkl @ gaussian.log_density(eps, t["mu"], t["logvar"])
+
+    gradients = (
+        (kl, gaussian.kl_divergence_backward(mu, logvar, dkl)),
+        (z, gaussian.reparameterize_backward(dz, gaussian.reparameterize(mu, logvar, eps)[1])),
+        (log_density, gaussian.log_density_backward(eps, mu, logvar, dkl)[1:]),
+    )
+    names = {kl: "kl_divergence", z: "reparameterize", log_density: "log_density"}
+    return [(names[f], partial(check_gradient, f, theta, dict(zip(theta, grad)))) for f, grad in gradients]

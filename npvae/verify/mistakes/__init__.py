@@ -1,0 +1,99 @@
+"""The museum: mistakes that people have made in VAE code, each of which can be switched on.
+
+    from npvae.verify.mistakes import MISTAKES, failing, planted
+
+    with planted("kl_missing_half"):
+        print(failing())                     # {'values', 'monte_carlo_kl', 'bound', 'ordering'}: the checks that see it
+    print(MISTAKES["kl_missing_half"])       # the equation that it breaks, its symptom, where it happened
+
+What they teach: a gradient check proves that loss and gradient agree, and never that the loss is right. Every wrong loss here
+comes with the gradient that belongs to it, and passes the derivative check to the last digit. Other questions find it: is the KL
+what Monte Carlo gives, has z the moments it should have, does the likelihood sum to one, is the ELBO log p(x) where it must be?
+No single check sees everything; README.md, beside this file, shows which sees what.
+
+exhibits/ holds the mistakes, planting.py how they are planted, checks.py and housekeeping.py the checks that look for them.
+"""
+
+import contextlib
+import difflib
+
+from npvae.verify.mistakes.checks import CHECKS, complaints, gradient_reports
+from npvae.verify.mistakes.exhibit import Mistake
+from npvae.verify.mistakes.exhibits import (
+    adam,
+    backward_latent,
+    backward_layers,
+    checking,
+    evaluation,
+    kl,
+    likelihood,
+    numerics,
+    reduction,
+    sampling,
+    training,
+)
+from npvae.verify.mistakes.planting import Patch
+
+__all__ = [
+    "CHECKS",
+    "CONSISTENT",
+    "FAMILIES",
+    "MISTAKES",
+    "Mistake",
+    "complaints",
+    "failing",
+    "find",
+    "gradient_reports",
+    "matrix",
+    "planted",
+]
+
+_ROOMS = (likelihood, kl, sampling, reduction, backward_layers, backward_latent, adam, evaluation, training, numerics, checking)
+
+MISTAKES: dict[str, Mistake] = {mistake.id: mistake for room in _ROOMS for mistake in room.EXHIBITS}
+
+FAMILIES = {
+    "likelihood": "Wrong likelihoods, with the gradient that belongs to them",
+    "kl": "Wrong KL divergences, with the gradient that belongs to them",
+    "sampling": "Wrong samples and wrong noise, with the gradient that belongs to them",
+    "reduction": "Sums for means and means for sums, with the gradient that belongs to them",
+    "backward": "Wrong gradients of the right loss",
+    "adam": "Wrong Adams",
+    "evaluation": "Wrong numbers in reports",
+    "training": "Batches, records, patience, resumed runs",
+    "numerics": "Right on paper, wrong in floating point; side effects",
+    "checking": "Right gradients that are accused",
+}
+CONSISTENT = ("likelihood", "kl", "sampling", "reduction")  # a wrong loss, differentiated correctly
+
+
+def find(id):
+    """-> the Mistake of that id.  Raises ValueError with the closest names."""
+    if id not in MISTAKES:
+        close = difflib.get_close_matches(str(id), MISTAKES, n=3, cutoff=0.5)
+        hint = f"did you mean {', '.join(close)}?" if close else "npvae.verify.mistakes.MISTAKES has them all."
+        raise ValueError(f"there is no mistake {id!r}; {hint}")
+    return MISTAKES[id]
+
+
+@contextlib.contextmanager
+def planted(id):
+    """Within the with block the library makes that mistake; after it, also after an error, all is as it was.
+
+    Yields the Mistake. Raises ValueError for an unknown id."""
+    mistake, patch = find(id), Patch()
+    try:
+        mistake.plant(patch)
+        yield mistake
+    finally:
+        patch.restore()
+
+
+def failing():
+    """-> the names of the checks that the library, as it is now, does not pass."""
+    return set(complaints())
+
+
+def matrix():
+    """-> {id: {name of a check: does it see the mistake?}}: the table of README.md, which the tests hold against the library."""
+    return {mistake.id: {name: name in mistake.seen_by for name in CHECKS} for mistake in MISTAKES.values()}

@@ -1,0 +1,72 @@
+"""The museum as a page: README.md."""
+
+import textwrap
+
+from npvae.verify.mistakes import CHECKS, CONSISTENT, FAMILIES, MISTAKES, matrix
+from npvae.verify.mistakes.left_out import LEFT_OUT
+
+HEAD = """# The museum of mistakes
+
+This page is generated: `python -m npvae.verify.mistakes > npvae/verify/mistakes/README.md`. A test plants every mistake and demands
+that exactly the checks marked here see it.
+
+Each mistake can be switched on, in Python or on the command line:
+
+```python
+from npvae.verify.mistakes import failing, planted
+
+with planted("kl_missing_half"):
+    print(failing())
+```
+
+```bash
+npvae mistakes kl_missing_half
+```
+"""
+
+
+def as_markdown():
+    """README.md: what the matrix shows, its legend, a table for each family, and what is left out."""
+    parts = [HEAD, _lesson(), "## The checks\n", _legend(), "## What they see\n"]
+    for family, title in FAMILIES.items():
+        parts += [f"### {title}\n", _table([m for m in MISTAKES.values() if m.family == family])]
+    return "\n".join([*parts, "## Left out\n", _left_out()])
+
+
+def _lesson():
+    consistent = [m for m in MISTAKES.values() if m.family in CONSISTENT]
+    blind = [m for m in consistent if "derivative" not in m.seen_by]
+    backward = [m for m in MISTAKES.values() if m.family == "backward"]
+    caught = [m for m in backward if "derivative" in m.seen_by]
+    named = [m for m in backward if not m.unnamed]
+    missed = [m for m in MISTAKES.values() if "derivative" not in m.seen_by]
+    text = (
+        "A gradient check proves that loss and gradient agree, never that the loss is right. "
+        f"In {len(consistent)} mistakes of likelihood, KL, sampling and reduction the gradient fits the wrong loss: the derivative "
+        f"check sees {len(consistent) - len(blind)} of them. Of the {len(backward)} wrong gradients it sees {len(caught)}, and its "
+        f"report says of {len(named)} what is wrong, not only where. Of all {len(MISTAKES)} mistakes it misses {len(missed)}. "
+        "No check sees everything, and each of the others sees something that no gradient tells."
+    )
+    return f"## What it shows\n\n{textwrap.fill(text, 120)}\n"
+
+
+def _legend():
+    lines = ["| | check | what it asks |", "|---|---|---|"]
+    for i, (name, check) in enumerate(CHECKS.items(), start=1):
+        lines.append(f"| {i} | `{name}` | {' '.join(check.__doc__.split())} |")
+    return "\n".join(lines) + "\n"
+
+
+def _table(mistakes):
+    seen = matrix()
+    lines = ["| mistake | what | " + " | ".join(map(str, range(1, len(CHECKS) + 1))) + " |", "|---|---|" + "---|" * len(CHECKS)]
+    for m in mistakes:
+        marks = " | ".join("x" if there else "" for there in seen[m.id].values())
+        lines.append(f"| `{m.id}` | {m.what.replace('|', chr(92) + '|')} | {marks} |")
+    return "\n".join(lines) + "\n"
+
+
+def _left_out():
+    lines = ["Known mistakes that are not here.\n", "| mistake | what | why |", "|---|---|---|"]
+    lines += [f"| `{name}` | {what} | {why} |" for name, (what, why) in LEFT_OUT.items()]
+    return "\n".join(lines) + "\n"

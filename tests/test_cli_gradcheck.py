@@ -1,0 +1,115 @@
+"""npvae gradcheck: the library is right, a wrong layer of a user's is wrong with exit code 1, and what cannot be checked is told."""
+
+import json
+
+import numpy as np
+import pytest
+
+from npvae import VAE, Tanh
+from npvae.cli import main
+from npvae.training import save_checkpoint
+
+LAYERS = """
+import numpy as np
+
+class Scale:
+    parameters = ("g",)
+    def __init__(self, n):
+        self.g = np.linspace(1, 2, n)
+    def forward(self, x):
+        return x * self.g, x
+    def backward(self, dy, x):
+        self.dg = np.sum(dy * x, axis=0) * FACTOR
+        return dy * self.g
+
+x = np.random.default_rng(0).normal(size=(5, 3))
+CHECKS = [(Scale(3), x)]
+"""
+
+
+def check_file(tmp_path, text, *flags):
+    """Exit code of gradcheck on a file with that text."""
+    path = tmp_path / "my_layers.py"
+    path.write_text(text)
+    return main(["gradcheck", "--file", str(path), *flags])
+
+
+def test_a_right_layer_of_a_users_own_is_right(tmp_path, capsys):
+    assert check_file(tmp_path, LAYERS.replace("FACTOR", "1")) == 0
+    out = capsys.readouterr().out
+    assert "ok    1. Scale" in out and "Next: npvae mistakes" in out
+
+
+def test_a_wrong_one_has_exit_code_1_and_its_bug_is_named(tmp_path, capsys):
+    assert check_file(tmp_path, LAYERS.replace("FACTOR", "2")) == 1
+    out = capsys.readouterr().out
+    assert "WRONG 1. Scale" in out and "g: 2 times too large" in out and "1 of 1 gradients are wrong" in out
+
+
+def test_json_holds_every_report(tmp_path, capsys):
+    assert check_file(tmp_path, LAYERS.replace("FACTOR", "2"), "--json") == 1
+    result = json.loads(capsys.readouterr().out)
+    report = result["reports"]["1. Scale"]
+    assert result["ok"] is False and report["worst"]["name"] == "g" and "2 times" in report["diagnosis"]
+
+
+def test_full_shows_the_tables_of_right_ones_too(tmp_path, capsys):
+    check_file(tmp_path, LAYERS.replace("FACTOR", "1"), "--full")
+    assert "worst at" in capsys.readouterr().out
+    check_file(tmp_path, LAYERS.replace("FACTOR", "1"), "--quiet")
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("", "defines no list CHECKS"),
+        ("CHECKS = [3]", "CHECKS[0] is int; expected"),
+        ("import no_such_module", "raised ModuleNotFoundError"),
+        ("def f(:", "raised SyntaxError"),
+    ],
+)
+def test_a_file_that_is_none_is_told_so_in_one_sentence(text, words, tmp_path, capsys):
+    assert check_file(tmp_path, text) == 2
+    err = capsys.readouterr().err
+    assert words in err and err.count("\n") == 1
+
+
+def test_a_file_that_is_not_there(capsys):
+    assert main(["gradcheck", "--file", "no_such_file.py"]) == 2
+    assert "no_such_file.py: there is no such file" in capsys.readouterr().err
+
+
+def test_one_layer_that_cannot_be_checked_keeps_no_other_from_being_checked(tmp_path, capsys):
+    text = LAYERS.replace("FACTOR", "1") + "class None_:\n    pass\nCHECKS.insert(0, (None_(), x))\nCHECKS.append((Scale(4), x))\n"
+    assert check_file(tmp_path, text) == 2
+    out = capsys.readouterr().out
+    assert "?     1. None_  could not be checked" in out and "ok    2. Scale" in out and "?     3. Scale" in out
+
+
+def test_a_neighbour_of_the_file_can_be_imported(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.path", list(__import__("sys").path))
+    (tmp_path / "neighbour_of_my_layers.py").write_text("n = 3")
+    text = "from neighbour_of_my_layers import n\n" + LAYERS.replace("FACTOR", "1").replace("Scale(3)", "Scale(n)")
+    assert check_file(tmp_path, text) == 0
+
+
+def test_the_library_is_right_and_a_planted_mistake_is_seen(capsys, monkeypatch):
+    monkeypatch.setattr("npvae.cli.gradcheck.LARGE", (20, (6,), 3))  # 784-400-20 takes a second
+    assert main(["gradcheck"]) == 0
+    assert "All 16 right" in capsys.readouterr().out
+    monkeypatch.setattr(Tanh, "backward", lambda self, dy, y, need_dx=True: dy * (1 - y))
+    assert main(["gradcheck"]) == 1
+    out = capsys.readouterr().out
+    assert "WRONG 2. Tanh" in out and "ok    1. Dense" in out and "1 - y in place of 1 - y^2" in out
+
+
+def test_a_trained_model_is_checked_on_its_data(tmp_path, capsys, rng):
+    model = VAE.dense(6, (5,), 3, rng=rng)
+    np.save(tmp_path / "x.npy", rng.uniform(size=(30, 6)))
+    save_checkpoint(tmp_path / "model.npz", model)
+    flags = ["--model", str(tmp_path / "model.npz"), "--data", str(tmp_path / "x.npy"), "--rows", "3", "--beta", "2"]
+    assert main(["gradcheck", *flags]) == 0
+    out = capsys.readouterr().out
+    assert "the gradient is right" in out and "encoder.0.W" in out
+    assert main(["gradcheck", "--model", str(tmp_path / "nowhere")]) == 2
