@@ -370,5 +370,5 @@ except ValueError as error:
 # | autoencoder | (AE-1), (BER-1) | its codes lie anywhere: it cannot draw |
 # | VAE | (REP-1), (KL-1), (ELBO-4) | the samples are blurred |
 #
-# **Next:** `npvae demo` does station 4 in one command and writes the pictures to files; `npvae train --help` has all its
-# options. Then read `npvae/core`: you know every line of it.
+# **Next:** [04_gradient_checking](04_gradient_checking.ipynb) checks derivatives, the library's and yours. `npvae demo` does
+# station 4 in one command and writes the pictures to files; `npvae train --help` has all its options.

@@ -39,7 +39,7 @@ MENTIONED = {label for _, text in DOCSTRINGS for label in re.findall(r"\[([A-Z]+
 
 
 def test_there_is_something_to_compare():
-    assert len(NOTEBOOKS) == 3
+    assert len(NOTEBOOKS) == 5
     assert len(LABELS) > 50
     assert len(STATED) > 50
 

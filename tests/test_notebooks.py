@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "notebooks"
-SLOW = {"03_from_dense_to_vae"}  # it trains
+SLOW = {"03_from_dense_to_vae", "04_gradient_checking", "05_bug_clinic"}  # seconds: one trains, two check whole models
 
 spec = importlib.util.spec_from_file_location("notebooks_build", FOLDER / "build.py")
 assert spec is not None and spec.loader is not None
@@ -41,8 +41,8 @@ def prose(name):
     return "\n\n".join(source for kind, source in build.parse(SOURCES[name]) if kind == "markdown")
 
 
-def test_there_are_three_and_no_stray_files():
-    assert NAMES == ["01_derivation", "02_worked_example", "03_from_dense_to_vae"]
+def test_there_are_five_and_no_stray_files():
+    assert NAMES == ["01_derivation", "02_worked_example", "03_from_dense_to_vae", "04_gradient_checking", "05_bug_clinic"]
     assert sorted(path.stem for path in FOLDER.glob("*.ipynb")) == NAMES
 
 
