@@ -1,4 +1,4 @@
-"""npvae gradcheck: the library is right, a wrong layer of a user's is wrong with exit code 1, and what cannot be checked is told."""
+"""npvae gradcheck: the library is right, a user's wrong layer is wrong with exit code 1, and what cannot be checked is told."""
 
 import json
 

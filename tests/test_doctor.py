@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from doctor_cases import BETA, B, D, H, Z, both, kl, reconstruction, sample
 
-from npvae.verify.doctor import PATTERNS
+from npvae.verify.doctor import PATTERNS, diagnose
 
 ENCODER = {"encoder.0.W", "encoder.0.b", "encoder.2.W", "encoder.2.b"}
 HEADS = {"encoder.2.W", "encoder.2.b"}
@@ -262,6 +262,15 @@ def test_the_transpose_of_a_square_block_is_named():
     assert finding.kind == "transposed" and "0.W: the transpose of the numeric gradient" in finding.sentence
 
 
+def test_a_square_weight_that_is_not_transposed_is_named():
+    rng = np.random.default_rng(3)
+    dy, W = rng.normal(size=(B, D)), rng.normal(size=(D, D))
+    suspects = {"x": {"dy W in place of dy W^T.": dy @ W}}
+    (finding,) = diagnose({"x": dy @ W}, {"x": dy @ W.T}, {"x": 1e-14}, suspects=suspects)
+    assert (finding.kind, finding.sentence) == ("suspected", "x: dy W in place of dy W^T.")
+    assert diagnose({"x": dy @ W + 1e-3}, {"x": dy @ W.T}, {"x": 1e-14}, suspects=suspects) == []
+
+
 def test_blocks_that_hold_each_others_gradient_are_named():
     right = cases.model_patient()
     n = {k: right.numeric[k] for k in ("encoder.0.b", "decoder.0.b")}
@@ -274,4 +283,4 @@ def test_blocks_that_hold_each_others_gradient_are_named():
 def test_every_pattern_that_is_published_is_planted_above():
     tables = (MODEL, BLOCKS, DENSE, SECOND_CALL, cases.ACTIVATIONS)
     planted = {word for table in tables for row in table.values() for word in row if isinstance(word, str)} - {W, b}
-    assert planted | {"tensor", "swapped", "copied"} == set(PATTERNS)
+    assert planted | {"tensor", "swapped", "copied", "suspected"} == set(PATTERNS)

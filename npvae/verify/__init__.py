@@ -1,8 +1,9 @@
 """Gradients checked: yours as well as the library's. Needs NumPy alone.
 
-derivatives.py (the judges), directions.py and certify.py (large models), compare.py and kinks.py (the verdict), doctor.py (names
-the bug), report.py (what comes back); examine.py joins them, and check_gradient, check_layer, check_likelihood and check_model are
-its doors. mistakes/ is a museum: documented bugs that can be switched on.
+derivatives.py (the judges, on slopes.py; traps.py: is f fit for the complex step?), directions.py and certify.py (large models),
+compare.py and kinks.py (the verdict), doctor.py (names the bug; constants, hypotheses, arrangements, elementwise are its
+textbooks), report.py (what comes back). examine.py joins them; check.py, layer.py, likelihood.py and model.py are the doors.
+mistakes/ is a museum: documented bugs that can be switched on.
 """
 
 from npvae.verify.check import check_gradient

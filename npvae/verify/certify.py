@@ -24,22 +24,22 @@ class Certificate(NamedTuple):
     trap: str | None
 
 
-def certify(F, g, method, k, confidence, seed, grain=0.0):
+def certify(F, g, method, k, confidence, seed, grain=0.0, least=0.0):
     """g (P,) against f along k random directions, and where they disagree, block by block and entry by entry."""
     factor = 1 / np.sqrt(chi2_lower_quantile(k, 1 - confidence))
     for measured in (False, True):
-        sizes, left = _sizes(F, g, method, measured)
+        sizes, left = _sizes(F, g, method, measured, least)
         s, rounding = disagreements(F, g, _inverse(F, g, sizes), k, method, seed)
         bound = factor * norm(s)
         fine = bound <= TOLERANCE[method] + factor * (20 * norm(rounding) + 200 * norm(left) + GRAINS * grain)
         if fine or method != "complex":
             break
-    suspects = [] if fine and method == "complex" else _suspects(F, g, method, left + GRAINS / 200 * grain, 1 / factor, seed, fine)
+    suspects = [] if fine else _suspects(F, g, method, left + GRAINS / 200 * grain, 1 / factor, seed)
     judged = {}
     for name, part in F.slices.items():
         largest = np.array([part.start + int(np.argmax(np.abs(g[part])))])
         entries = _sample(F, g, part, method, seed) if name in suspects else largest
-        judged[name] = judge(F, g, name, entries, method, RTOL[method], grain)
+        judged[name] = judge(F, g, name, entries, method, RTOL[method], grain, least)
     rows = {name: row for name, (_, row, _) in judged.items()}
     return Certificate(
         bound,
@@ -50,7 +50,7 @@ def certify(F, g, method, k, confidence, seed, grain=0.0):
     )
 
 
-def _sizes(F, g, method, measured):
+def _sizes(F, g, method, measured, least):
     """The size of each block's gradient, and what rounding leaves of it, relatively: two arrays, (blocks,).
 
     Directions are divided by the sizes, so that every block counts alike; differences have one rounding error for all blocks, and
@@ -63,6 +63,8 @@ def _sizes(F, g, method, measured):
     left = U * sizes
     if measured:
         left += [complex_noise(F, _in_block(F, part, i)) for i, part in enumerate(F.slices.values())]
+        left += least * np.sqrt([part.stop - part.start for part in F.slices.values()]) / 200
+        left += U * whole  # see ACROSS in compare.py
         sizes = np.maximum(sizes, 1e11 * left)
     sizes[sizes == 0] = whole
     return sizes, left / sizes
@@ -83,17 +85,17 @@ def _inverse(F, g, sizes):
     return scale
 
 
-def _suspects(F, g, method, left, factor, seed, fine):
+def _suspects(F, g, method, left, factor, seed):
     """The names of the blocks that disagree with f along directions of their own, relative to their own size."""
     excess = {}
     for (name, part), relative in zip(F.slices.items(), left):
         own = np.zeros_like(g)
         own[part] = 1 / (norm(g[part]) or norm(g) or 1.0)
-        s, rounding = disagreements(F, g, own, 4, method, seed)
+        s, rounding = disagreements(F, g, own, 2, method, seed)
         allowed = TOLERANCE[method] * (factor if method == "complex" else 1) + 10 * norm(rounding) + 200 * relative
-        excess[name] = norm(s) / 2 / allowed  # the root mean square of four
+        excess[name] = norm(s) / np.sqrt(2) / allowed  # the root mean square of two
     most = max(excess, key=excess.get)
-    return [name for name in excess if excess[name] > 1 or (name == most and not fine)]
+    return [name for name in excess if excess[name] > 1 or name == most]
 
 
 def _sample(F, g, part, method, seed):

@@ -16,8 +16,9 @@ from npvae.verify.kinks import second_look
 from npvae.verify.slopes import STEPS, U, along, complex_noise, noise, scaled_step, steady
 
 RTOL = {"complex": 1e-9, "richardson": 1e-6, "central": 1e-5, "forward": 1e-4}
+ACROSS = 1000 * U  # of the largest entry of all: 1 - y^2 of a saturated unit is as coarse, and its block may have no other
 GRAINS = 64  # roundings that a gradient computed in float32 may have gathered
-ENOUGH = 20  # entries of a block found wrong beyond doubt, after which the others are not looked at twice
+ENOUGH = 4  # entries of a block found wrong beyond doubt, after which the others are not looked at twice
 
 
 @dataclass(frozen=True)
@@ -65,9 +66,11 @@ class Comparison(NamedTuple):
     trap: str | None
 
 
-def compare(F, g, method, rtol, grain=0.0):
+def compare(F, g, method, rtol, grain=0.0, least=0.0):
     """g (P,) against the numeric derivative of every entry."""
-    judged = {name: judge(F, g, name, np.arange(part.start, part.stop), method, rtol, grain) for name, part in F.slices.items()}
+    judged = {
+        name: judge(F, g, name, np.arange(part.start, part.stop), method, rtol, grain, least) for name, part in F.slices.items()
+    }
     return Comparison(
         [row for _, row, _ in judged.values()],
         {name: (found.entries, found.parts) for name, (found, _, _) in judged.items()},
@@ -76,12 +79,14 @@ def compare(F, g, method, rtol, grain=0.0):
     )
 
 
-def judge(F, g, name, entries, method, rtol, grain=0.0):
-    """Entries (n,) of g, all of one block, against their numeric derivatives.  grain: the rounding that g comes with."""
+def judge(F, g, name, entries, method, rtol, grain=0.0, least=0.0):
+    """Entries (n,) of g, all of one block, against their numeric derivatives.  grain: the rounding that g comes with, relative to
+    its block; least: what it may have anywhere, absolutely."""
     parts, steps = _derivatives(F, entries, method)
     numeric, a = parts.sum(axis=1), g[entries]
     for measured in (False, True):  # on demand: few gradients are themselves rounding
         floors = _floors(F, name, numeric, method, steps, measured) + GRAINS * grain * np.max(np.abs(g[F.slices[name]]))
+        floors += ACROSS * np.max(np.abs(g)) + least
         excess = np.abs(a - numeric) / (rtol * np.maximum(np.abs(a), np.abs(numeric)) + floors + np.finfo(float).tiny)
         if np.all(excess <= 1):
             break
@@ -132,7 +137,7 @@ def _derivatives(F, entries, method):
 def _floors(F, name, numeric, method, steps, measured):
     """What rounding can leave in each of these numeric derivatives: (n,)."""
     if method != "complex":
-        return 20 * noise(F) / steps
+        return (50 if method == "richardson" else 20) * noise(F) / steps  # `steady` leaves up to 20 more
     floor = 100 * U * np.max(np.abs(numeric))
     if measured:
         part = F.slices[name]

@@ -13,7 +13,7 @@ import math
 
 import numpy as np
 
-from npvae.verify.slopes import SHORT, STEPS, along, noise
+from npvae.verify.slopes import SHORT, along, complex_slope, noise
 
 K = 8  # directions: one alone proves little, its factor 1/sqrt(q) at confidence 1 - 1e-9 being 8e8; eight have 6.3
 
@@ -57,29 +57,32 @@ def disagreements(F, g, scale, k, method, seed):
     s, rounding = np.empty(k), np.zeros(k)
     for i, d in enumerate(directions(len(g), k, seed)):
         d *= scale
-        slope, rounding[i] = _slope(F, d, method)
-        s[i] = g @ d - slope
+        s[i], rounding[i] = _disagreement(F, g, d, method)
     return s, rounding
 
 
-def _slope(F, d, method):
-    """The derivative along d, and its noise. A difference is so short that few units, if any, cross their kinks."""
+def _disagreement(F, g, d, method):
+    """Along one direction, and its noise. A difference is so short that few units, if any, cross their kinks."""
     if method == "complex":
-        return along(F, d, method, STEPS[method]).sum(), 0.0
+        return g @ d - complex_slope(F, d).sum(), 0.0
     h = SHORT / np.max(np.abs(d) / np.maximum(1, np.abs(F.theta)))
-    return along(F, d, "central", h).sum(), noise(F) / h
+    return g @ d - along(F, d, "central", h).sum(), noise(F) / h
 
 
-def worst_entry(F, g, part, method, seed, k=4):
+def worst_entry(F, g, part, method, seed):
     """An entry of the block where grad is wrong: the block is halved, again and again, towards the larger error; log2(P) steps.
 
-    The directions are the same at each step, cut to the half, so that only one half must be evaluated."""
+    Two directions, the same at each step, cut to the half, so that only one half must be evaluated."""
     start, stop = part.start, part.stop
+    drawn = [d[part] for d in directions(len(g), 2, seed)]
 
     def error(low, high):
-        scale = np.zeros(len(g))
-        scale[low:high] = 1
-        return disagreements(F, g, scale, k, method, seed)[0]
+        s = np.empty(len(drawn))
+        for i, normal in enumerate(drawn):
+            d = np.zeros_like(g)
+            d[low:high] = normal[low - part.start : high - part.start]
+            s[i], _ = _disagreement(F, g, d, method)
+        return s
 
     s = error(start, stop)
     while stop - start > 1:

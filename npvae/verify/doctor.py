@@ -20,6 +20,7 @@ from npvae.verify.hypotheses import (
     make_block,
     propose_mixture,
     rows_of_batch,
+    suspected,
     terms_of_loss,
     unknown_factor,
     zero,
@@ -32,6 +33,7 @@ PATTERNS = {  # kind of finding: what it recognizes
     "factor": "a constant factor: 2, 1/2, -1, 4, 1/4, a constant of the problem (B, D, Z, beta), its inverse, or a product of two",
     "terms": "a term of the loss is missing, doubled, of the wrong sign, not averaged or not weighted in a block, or half of one",
     "rows": "one row of the batch is used alone, missing, or counted twice",
+    "suspected": "a product that stands in the suspects handed over, such as dy W in place of dy W^T",
     "transposed": "the transpose of the right block, or its numbers in the transposed order",
     "heads": "the mu half and the logvar half of a block are exchanged",
     "swapped": "two blocks of one shape hold each other's gradient",
@@ -44,7 +46,7 @@ PATTERNS = {  # kind of finding: what it recognizes
     "tensor": "a local tensor (sigma, eps, ...) is missing as a factor, stands there twice, or another one is in its place",
 }
 HYPOTHESES: tuple[Callable, ...] = (
-    zero, factor, unknown_factor, terms_of_loss, rows_of_batch,
+    zero, factor, unknown_factor, suspected, terms_of_loss, rows_of_batch,
     transposed, exchanged_heads, reordered, broadcast, slices, halves,
     activation, mask, tensor,
 )  # fmt: skip
@@ -61,7 +63,7 @@ class Finding(NamedTuple):
 
 def diagnose(
     analytic: Mapping, numeric: Mapping, floors: Mapping, *,
-    constants=None, terms=None, rows=None, tensors=None, again=None,
+    constants=None, terms=None, rows=None, tensors=None, suspects=None, again=None,
 ) -> list[Finding]:  # fmt: skip
     """Explain the blocks of a gradient that are wrong, as far as the numbers allow; last block first, as backward meets them.
 
@@ -73,6 +75,7 @@ def diagnose(
     rows: {name: (B, *shape)}, numeric gradients of the rows of the batch, which add up to `numeric`;
     tensors: {name: {tensor: array}}, local tensors that broadcast to the block: x, y, dy of an activation, sigma, eps of a sample
         (a name that begins with d is a gradient's, as everywhere);
+    suspects: {name: {what a mistake would be called: what the block would then be}};
     again: {name: array}, the analytic gradient of a second, identical call.
 
     Returns a list of Finding, empty where there is no simple explanation. Pure; blocks with NaN are passed over.
@@ -83,7 +86,7 @@ def diagnose(
     for name in names:
         if name not in settled:
             of_terms = {t: term[name] for t, term in (terms or {}).items() if name in term}
-            parts = (of_terms, (rows or {}).get(name), (tensors or {}).get(name))
+            parts = (of_terms, (rows or {}).get(name), (tensors or {}).get(name), (suspects or {}).get(name))
             blocks.append(make_block(name, analytic[name], numeric[name], floors[name], *parts))
     blocks = [block for block in blocks if block is not None]
     fits = _fits(blocks, constants or {})

@@ -17,20 +17,21 @@ CONFIDENCE = 1 - 1e-9
 
 def examine(
     F, g, *, subject, method="auto", rtol=None, directions=None, confidence=CONFIDENCE, seed=0,
-    again=None, constants=None, tensors=None, parts_are="terms", notes=(), grain=0.0,
+    again=None, constants=None, tensors=None, suspects=None, parts_are="terms", notes=(), grain=0.0, least=0.0,
 ):  # fmt: skip
     """g (P,) against the Function F -> Report.  again (P,): the gradient of a second call; parts_are: what F's parts mean to the
-    doctor, "terms" of the loss or "rows" of the batch; grain: the rounding that g comes with; the rest as in check_gradient."""
+    doctor, "terms" of the loss or "rows" of the batch; grain, least: the rounding that g comes with, relative and absolute; the
+    rest as in check_gradient."""
     constant, asked = is_constant(F), method
     method, remarks = ("central", []) if constant else choose(F, method)
     if directions is None:
         directions = 0 if len(g) <= EVERY_ENTRY else K
     if directions and (directions % 2 or directions < 2):
         raise ValueError(f"{F.where}: directions must be an even number of at least 2, or 0 for every entry; got {directions}.")
-    found = _found(F, g, method, directions, confidence, seed, rtol, grain)
+    found = _found(F, g, method, directions, confidence, seed, rtol, grain, least)
     if found.trap:  # it passed the first test, but errs in single entries
         method, remarks = _instead(F, asked, found.trap)
-        found = _found(F, g, method, directions, confidence, seed, rtol, grain)
+        found = _found(F, g, method, directions, confidence, seed, rtol, grain, least)
     rows, seen = found.rows, found.seen
     error = found.bound if directions else norm(g - found.numeric) / (norm(found.numeric) or 1.0)
     wrong = any(row.verdict == "wrong" for row in rows)
@@ -41,7 +42,15 @@ def examine(
     elif vacuous and not wrong:
         diagnosis = "This check proves nothing: the gradient is zero, or below what rounding leaves in the numeric one."
     else:
-        diagnosis = _diagnosis(F, g, seen, rows, RTOL[method], again, constants, tensors, parts_are) if wrong or unstable else None
+        diagnosis = (
+            _diagnosis(F, g, seen, rows, RTOL[method], again, constants, tensors, suspects, parts_are)
+            if wrong or unstable
+            else None
+        )
+    if directions and not (found.certified or wrong or vacuous):
+        diagnosis = (
+            "Along random directions the gradient is off by more than rounding explains, but no entry looked at is wrong by itself."
+        )
     if unstable and not wrong and diagnosis is None:
         diagnosis = "The gradient of a second, identical call is another one."
     ok = not (wrong or vacuous or unstable or (directions and not found.certified))
@@ -68,7 +77,7 @@ def _instead(F, asked, trap):
     return "richardson", [f"The complex step does not fit {F.who}: {trap} Richardson extrapolation took its place."]
 
 
-def _diagnosis(F, g, seen, rows, rtol, again, constants, tensors, parts_are):
+def _diagnosis(F, g, seen, rows, rtol, again, constants, tensors, suspects, parts_are):
     """What the doctor says of the blocks seen, as one text or None."""
     analytic, numeric, parts, floors = {}, {}, {}, {}
     for row in rows:
@@ -88,14 +97,14 @@ def _diagnosis(F, g, seen, rows, rtol, again, constants, tensors, parts_are):
         split["terms"] = {term: {name: p[i] for name, p in parts.items()} for i, term in enumerate(F.parts)}
     if again is not None:
         split["again"] = {name: again[seen[name][0]].reshape(a.shape) for name, a in analytic.items()}
-    findings = diagnose(analytic, numeric, floors, constants=constants, tensors=tensors, **split)
+    findings = diagnose(analytic, numeric, floors, constants=constants, tensors=tensors, suspects=suspects, **split)
     return explain(findings, [row.name for row in rows if row.verdict == "wrong"])
 
 
-def _found(F, g, method, directions, confidence, seed, rtol, grain):
+def _found(F, g, method, directions, confidence, seed, rtol, grain, least):
     if directions:
-        return certify(F, g, method, directions, confidence, seed, grain)
-    return compare(F, g, method, RTOL[method] if rtol is None else rtol, grain)
+        return certify(F, g, method, directions, confidence, seed, grain, least)
+    return compare(F, g, method, RTOL[method] if rtol is None else rtol, grain, least)
 
 
 def is_constant(F, seed=0):

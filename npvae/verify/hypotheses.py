@@ -27,6 +27,7 @@ class Block(NamedTuple):
     terms: dict[str, np.ndarray]
     rows: np.ndarray | None  # (B, *shape)
     tensors: dict[str, np.ndarray]
+    suspects: dict[str, np.ndarray]  # what the whole block would be after a mistake, in words
 
     @property
     def entries(self):
@@ -48,7 +49,7 @@ class Block(NamedTuple):
     def cut(self, index):
         """The part of the block at `index`, with its terms; None if that part is not clearly wrong."""
         terms = {name: term[index] for name, term in self.terms.items()}
-        part = self._replace(a=self.a[index], n=self.n[index], terms=terms, rows=None, tensors={})
+        part = self._replace(a=self.a[index], n=self.n[index], terms=terms, rows=None, tensors={}, suspects={})
         return part if _is_clear(part) else None
 
 
@@ -77,10 +78,11 @@ def peak(*arrays):
     return max((float(np.max(np.abs(a))) for a in arrays if np.size(a)), default=0.0)
 
 
-def make_block(name, analytic, numeric, floor, terms=None, rows=None, tensors=None):
+def make_block(name, analytic, numeric, floor, terms=None, rows=None, tensors=None, suspects=None):
     """-> Block, or None if nothing can be said: the block is right, holds a NaN, or is drowned in noise.
 
-    terms: {term: array like the block}; rows: (B, *shape); tensors: {name: array that broadcasts to the block}."""
+    terms: {term: array like the block}; rows: (B, *shape); tensors: {name: array that broadcasts to the block}; suspects:
+    {what a mistake would be called: the block after it}."""
     a, n = np.asarray(analytic, np.float64), np.asarray(numeric, np.float64)
     if a.shape != n.shape or a.size == 0 or not (np.all(np.isfinite(a)) and np.all(np.isfinite(n))):
         return None
@@ -91,15 +93,17 @@ def make_block(name, analytic, numeric, floor, terms=None, rows=None, tensors=No
     exponent = int(np.frexp(top)[1])
     floor = max(float(np.ldexp(floor, -exponent)), ROUNDING)
     tol = min(MULTIPLE * floor, max(2 * floor, DIGITS * float(np.ldexp(top, -exponent))))
-    block = Block(name, exponent, np.ldexp(a, -exponent), np.ldexp(n, -exponent), tol, {}, None, {})
+    block = Block(name, exponent, np.ldexp(a, -exponent), np.ldexp(n, -exponent), tol, {}, None, {}, {})
     if not _is_clear(block):
         return None
     known = {t: block.scaled(term) for t, term in (terms or {}).items() if np.shape(term) == a.shape}
+    blocks = {text: block.scaled(suspect) for text, suspect in (suspects or {}).items() if np.shape(suspect) == a.shape}
     fields = {t: _field(block, t, array) for t, array in (tensors or {}).items()}
     return block._replace(
         terms={} if any(term is None for term in known.values()) else known,
         rows=block.scaled(rows) if rows is not None and np.shape(rows)[1:] == a.shape else None,
         tensors={t: array for t, array in fields.items() if array is not None},
+        suspects={text: suspect for text, suspect in blocks.items() if suspect is not None},
     )
 
 
@@ -116,6 +120,14 @@ def _is_clear(block):
     """The error stands well above the noise, and so do the numbers."""
     error = peak(block.a - block.n)
     return error > 10 * block.tol and block.tol <= DIGITS * peak(block.a, block.n)
+
+
+def suspected(block, clues):
+    """a is what a mistake that somebody thought of would make of it."""
+    for text, suspect in block.suspects.items():
+        residual = block.residual(suspect)
+        if residual is not None:
+            yield Fit("suspected", 1.5, text, residual, weak=block.entries < 2)
 
 
 # --- one number for the whole block ---------------------------------------------------------------------------------------------

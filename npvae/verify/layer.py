@@ -7,6 +7,8 @@ import numpy as np
 from npvae.verify.examine import examine
 from npvae.verify.function import Function, alike, array
 
+COARSE = 4 * np.finfo(float).eps  # of dy: what the derivative of an activation, 1 - y^2, may be off by where it saturates
+
 
 def check_layer(layer, x, dy=None, *, method="auto", rtol=None, directions=None, seed=0):
     """Is layer.backward the derivative of layer.forward at x?  -> Report by block: "x" (for dx) and each parameter.
@@ -36,9 +38,20 @@ def check_layer(layer, x, dy=None, *, method="auto", rtol=None, directions=None,
     local = {"x": {"x": x, "y": y, "dy": dy}} if x.shape == y.shape else None
     report = examine(
         F, first, subject=where, method=method, rtol=rtol, directions=directions, seed=seed, again=second,
-        constants={name: n for name, n in constants.items() if n > 1}, tensors=local, parts_are="rows",
+        constants={name: n for name, n in constants.items() if n > 1}, tensors=local, suspects={"x": _other_products(twin, x, dy)},
+        parts_are="rows", least=COARSE * float(np.max(np.abs(dy))),
     )  # fmt: skip
     return report.but(trouble) if trouble else report
+
+
+def _other_products(layer, x, dy):
+    """What dx would be if a square weight had not been transposed; another shape would have raised an error."""
+    weights = {name: getattr(owner, p) for name, owner, p in parameters_of(layer)}
+    return {
+        f"dy {name} in place of dy {name}^T: the weight is not transposed.": dy @ W
+        for name, W in weights.items()
+        if dy.ndim == 2 and W.shape == (dy.shape[1], x.shape[-1]) == W.shape[::-1]
+    }
 
 
 def in_dtype(layer, dtype):

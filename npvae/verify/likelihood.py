@@ -39,7 +39,8 @@ def check_likelihood(likelihood, out, x, *, method="auto", rtol=None, directions
         found = {name: getattr(owner, "d" + p) for name, owner, p in parameters_of(twin)}
         gradients.append(F.gradient({"out": dout, **found}, "the gradient"))
     constants = {name: n for name, n in {"B": len(out), "D": x.shape[-1]}.items() if n > 1}
+    y = twins[np.float64].mean(out) if hasattr(likelihood, "mean") else None
     return examine(
         F, gradients[0], subject=where, method=method, rtol=rtol, directions=directions, seed=seed, again=gradients[1],
-        constants=constants, parts_are="rows",
+        constants=constants, tensors={"out": {"y": y}} if np.shape(y) == out.shape else None, parts_are="rows",
     )  # fmt: skip

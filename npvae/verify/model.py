@@ -75,7 +75,7 @@ def _own_dtype(model, g, x, eps, arguments):
 
 
 def _blame(model, x, eps, arguments, seed, explained):
-    """The first part, from the loss back, whose backward alone is wrong, in words; else, unless it is explained, what joins them."""
+    """The first part, from the loss back, whose backward alone is wrong, in words; else, unless explained, what joins them."""
     for name, part, inputs in reversed(_parts_with_inputs(model, x, eps, arguments)):
         check = check_likelihood if name == "likelihood" else check_layer
         label = f"{name} ({type(part).__name__})"
@@ -83,7 +83,7 @@ def _blame(model, x, eps, arguments, seed, explained):
             report = check(part, *inputs, seed=seed)
         except (TypeError, ValueError) as error:  # a gradient of another shape, say
             return f"{label} alone cannot even be checked: {error}"
-        if not report.ok:
+        if not (report.ok or report.vacuous):
             return f"The backward of {label} alone is wrong, at {report.worst.name}. " + (report.diagnosis or "")
     if explained:
         return None
@@ -91,7 +91,7 @@ def _blame(model, x, eps, arguments, seed, explained):
     if eps is None or not hasattr(model, "encoder"):
         return f"{right}: look at the lines that join them."
     sampling = _check_sampling(model, x, eps, arguments, seed)
-    if sampling.ok:
+    if sampling.ok or sampling.vacuous:
         return f"{right}, and so is the sampling: look at the KL, and at the weights (1/B, beta) of the terms."
     where = " and ".join(row.name for row in sampling.rows if row.verdict == "wrong")
     cause = sampling.diagnosis or f"{where}: no simple explanation; a backward pass with noise of its own looks like this."

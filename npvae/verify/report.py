@@ -39,6 +39,11 @@ class Report:
         """The row that is worst: wrong ones first, then by relative error beyond what rounding explains."""
         return max(self.rows, key=lambda r: (r.verdict == "wrong", _beyond_rounding(r)))
 
+    @property
+    def vacuous(self):
+        """Nothing was there to compare: zero, or below what rounding leaves, in every block."""
+        return all(r.verdict == "proves nothing" for r in self.rows)
+
     def __str__(self):
         return "\n".join([self._sentence(), *self._explanation(), "", *_table(self.rows), *self._how(), *self.notes])
 

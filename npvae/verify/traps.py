@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 
-from npvae.verify.slopes import STEPS, along, noise, power_of_two, staying_apart
+from npvae.verify.slopes import STEPS, along, complex_slope, noise, power_of_two, staying_apart
 
 
 def complex_trap(F, seed=0):
@@ -44,7 +44,7 @@ def _against_differences(F, d):
     both sides, which stay apart however small the step; "kinks": they stay apart, but it does not; "refuted".
 
     While a central difference disagrees, the step shrinks, until it agrees or drowns in rounding."""
-    exact, value, seen = along(F, d, "complex", STEPS["complex"]).sum(), F.value.sum(), []
+    exact, value, seen = complex_slope(F, d).sum(), F.value.sum(), []
     for h in power_of_two(STEPS["central"]) * 0.125 ** np.arange(9):
         try:
             right, left = (s * (F(F.theta + s * h * d, f"theta +- {h:.0e} d").sum() - value) / h for s in (1, -1))
@@ -72,7 +72,7 @@ def _only_kinks(F, d, part):
     def off(low, high):
         some, h = np.zeros_like(d), power_of_two(STEPS["central"])
         some[low:high] = d[low:high]
-        return some, abs((along(F, some, "complex", STEPS["complex"]) - along(F, some, "central", h)).sum())
+        return some, abs((complex_slope(F, some) - along(F, some, "central", h)).sum())
 
     start, stop = part.start, part.stop
     while stop - start > 1:

@@ -31,9 +31,8 @@ def plot_vcurve(curve):
             y = np.maximum(errors[name], 1e-17)  # an error of exactly 0 has no logarithm
             axes.plot(steps, y, color=color, ls=line, marker=marker, ms=3, lw=1.2, label=label)
     axes.axhline(np.finfo(float).eps / 2, color="0.8", lw=0.8, zorder=0)
-    axes.annotate(
-        "u = 1.1e-16", (0.01, np.finfo(float).eps / 2), xycoords=("axes fraction", "data"), va="bottom", fontsize=FONT - 1, color="0.5"
-    )
+    where = 0.01, np.finfo(float).eps / 2
+    axes.annotate("u = 1.1e-16", where, xycoords=("axes fraction", "data"), va="bottom", fontsize=FONT - 1, color="0.5")
     axes.invert_xaxis()  # halving the step walks to the right
     figure.legend(loc="outside lower center", ncols=4, fontsize=FONT, frameon=False, labelcolor=INK)
     return figure

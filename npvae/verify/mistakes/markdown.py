@@ -2,6 +2,7 @@
 
 import textwrap
 
+from npvae.verify.doctor import PATTERNS
 from npvae.verify.mistakes import CHECKS, CONSISTENT, FAMILIES, MISTAKES, matrix
 from npvae.verify.mistakes.left_out import LEFT_OUT
 
@@ -24,13 +25,20 @@ npvae mistakes kl_missing_half
 ```
 """
 
+INDISTINCT = """Some mistakes leave the same numbers, and are told together: constants of equal value (B = Z = 2), 1/B missing and B
+too much, sigma twice and sigma^2 for sigma, a factor on every term and the same factor on the loss. Some leave no
+simple pattern in a whole model, since sums over the batch hide it (a missing sigma, a wrong activation); there each
+part is checked alone. A block that mixes a right path with a wrong one, upstream of the mistake, has no name of its
+own.
+"""
+
 
 def as_markdown():
     """README.md: what the matrix shows, its legend, a table for each family, and what is left out."""
     parts = [HEAD, _lesson(), "## The checks\n", _legend(), "## What they see\n"]
     for family, title in FAMILIES.items():
         parts += [f"### {title}\n", _table([m for m in MISTAKES.values() if m.family == family])]
-    return "\n".join([*parts, "## Left out\n", _left_out()])
+    return "\n".join([*parts, "## What the gradient check says\n", _names(), "## Left out\n", _left_out()])
 
 
 def _lesson():
@@ -64,6 +72,22 @@ def _table(mistakes):
         marks = " | ".join("x" if there else "" for there in seen[m.id].values())
         lines.append(f"| `{m.id}` | {m.what.replace('|', chr(92) + '|')} | {marks} |")
     return "\n".join(lines) + "\n"
+
+
+def _names():
+    lines = ["Words of the report for each wrong gradient, which a test holds it to; or why it has no name.\n"]
+    lines += ["| mistake | the report says | no name, because |", "|---|---|---|"]
+    for m in MISTAKES.values():
+        if m.family == "backward":
+            lines.append(f"| `{m.id}` | {' ... '.join(m.diagnosis).replace('|', chr(92) + '|')} | {m.unnamed} |")
+    lines += [
+        "",
+        "The patterns that it knows, for gradients of yours as well (npvae/verify/doctor.py):\n",
+        "| pattern | what it is |",
+        "|---|---|",
+    ]
+    lines += [f"| {kind} | {what} |" for kind, what in PATTERNS.items()]
+    return "\n".join([*lines, "", INDISTINCT])
 
 
 def _left_out():
