@@ -365,6 +365,7 @@ assert abs(ratios["adam_eps_hat"][2] - 0.264) < 0.001
 BACKWARD = [
     "missing_batch_mean", "kl_gradient_missing", "reparam_missing_half", "no_gradient_through_sampling", "backward_without_beta",
     "heads_swapped", "tanh_derivative", "bias_mean", "last_row_only", "weight_transposed",
+    "bce_gradient_half",
 ]  # fmt: skip
 for name in BACKWARD:
     with admit(name):
@@ -374,11 +375,11 @@ for name in BACKWARD:
     for line in report.diagnosis.splitlines():
         say("    " + line)
     print()
-print("of the last one the museum says:", MISTAKES["weight_transposed"].unnamed)
+print("of the last one the museum says:", MISTAKES["bce_gradient_half"].unnamed)
 
 # %% [markdown]
 # A constant factor, a missing term, a swapped pair have a pattern, and are named. The last mistake has none: then the report
-# says which layer's backward alone is wrong, at which block, and no more. A guess would be worse than silence. Repair the first
+# says which part's backward alone is wrong, at which block, and no more. A guess would be worse than silence. Repair the first
 # wrong block, counted from the loss; blocks after it may only have inherited its error.
 
 # %% [markdown]
