@@ -149,9 +149,7 @@ class Function:
         given = {"theta": grad} if self.lone else grad
         missing, extra = [n for n in self.shapes if n not in given], [n for n in given if n not in self.shapes]
         if missing or extra:
-            told = [f"has no {', '.join(map(repr, missing))}"] * bool(missing) + [f"has {', '.join(map(repr, extra))}"] * bool(
-                extra
-            )
+            told = [f"{verb} {', '.join(map(repr, names))}" for verb, names in (("has no", missing), ("has", extra)) if names]
             raise ValueError(f"{self.where}: {name} {' and '.join(told)}; theta has {', '.join(map(repr, self.shapes))}.")
         for key, shape in self.shapes.items():
             label = name if self.lone else f"{name}[{key!r}]"

@@ -62,7 +62,10 @@ class Report:
         return f"{self.subject}: the gradient is right: {_count(len(self.rows), 'block')}, {_count(entries, 'entry', 'entries')}."
 
     def _explanation(self):
-        return [self.diagnosis] if self.diagnosis else ["No simple explanation fits to rounding."] if not self.ok else []
+        if self.ok or self.diagnosis:
+            return [self.diagnosis] if self.diagnosis else []
+        first = next((f"; the first wrong block, from the loss back, is {r.name}" for r in self.rows if r.verdict == "wrong"), "")
+        return [f"No simple explanation fits to rounding{first}. Check the parts alone: check_layer shows which line is to blame."]
 
     def _how(self):
         n = f"norm error {'<= ' if self.confidence else ''}{self.norm_error:.1e}"
