@@ -65,7 +65,7 @@ class Report:
         if self.ok or self.diagnosis:
             return [self.diagnosis] if self.diagnosis else []
         first = next((f"; the first wrong block, from the loss back, is {r.name}" for r in self.rows if r.verdict == "wrong"), "")
-        return [f"No simple explanation fits to rounding{first}. Check the parts alone: with check_layer a wrong line blames one layer."]
+        return [f"No simple explanation fits to rounding{first}. Check its parts alone, with check_layer."]
 
     def _how(self):
         n = f"norm error {'<= ' if self.confidence else ''}{self.norm_error:.1e}"
