@@ -2,25 +2,10 @@
 
 import numpy as np
 import pytest
+from losses import W, X, loss, sum_tanh, tanh_slope
 
 from npvae import VAE, Gaussian
 from npvae.verify import check_gradient
-
-X = np.array([1.5, -0.7, 0.4, -0.3, 2.0])
-W = {"W": np.array([[0.3, -1.2], [2.0, 0.7], [-0.4, 1.5]]), "b": np.array([0.9, -0.2])}
-
-
-def sum_tanh(t):
-    return np.sum(np.tanh(t))
-
-
-def tanh_slope(t):
-    return 1 - np.tanh(t) ** 2
-
-
-def loss(t):
-    return np.sum(np.tanh(t["W"]) @ t["b"] ** 2) + np.sum(np.exp(t["b"]))
-
 
 # --- bad input: a sentence each -------------------------------------------------------------------------------------------------
 
