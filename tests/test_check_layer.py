@@ -289,7 +289,7 @@ def uses_memory(self, dy, cache):
         ({"backward": overwrites_cache}, "backward writes into its cache"),
         ({"backward": accumulates}, "accumulated"),
         ({"backward": draws_noise}, "a second, identical call gives another gradient"),
-        ({"forward": remembers, "backward": uses_memory}, "keeps in itself what belongs into the cache"),
+        ({"forward": remembers, "backward": uses_memory}, "keeps its input in self; return it from forward"),
     ],
     ids=["writes dy", "overwrites its cache", "accumulates", "draws noise", "keeps state"],
 )
@@ -327,15 +327,18 @@ def test_a_wrong_gradient_is_blamed_on_its_block(name, factor):
     "layer, exception, words",
     [
         (gradients(dW=lambda a: a.T), ValueError, r"\['W'\] has shape \(3, 4\), but W is \(4, 3\): it is transposed"),
-        (gradients(db=lambda a: a[None]), ValueError, r"\['b'\] has shape \(1, 3\), but b is \(3,\): was it summed"),
+        (gradients(db=lambda a: a[None]), ValueError, r"\['b'\] has shape \(1, 3\), but b is \(3,\): an axis of length 1"),
         (gradients(dx=lambda a: a[:2]), ValueError, r"\['x'\] has shape \(2, 4\), but x is \(5, 4\)"),
-        (gradients(dx=lambda a: None), TypeError, r"\['x'\] is None"),
+        (gradients(dx=lambda a: None), TypeError, "backward returned None; does it end with `return dx`"),
         (gradients(dW=lambda a: np.full((4, 3), np.nan)), ValueError, r"is nan at W\[0, 0\] \(12 of 35 entries"),
         (affine(backward=lambda self, dy, x: dy @ self.W.T), ValueError, r"backward leaves no \.dW"),
-        (affine(forward=lambda self, x: x @ self.W), TypeError, "forward must return y, cache with y an array, got ndarray"),
+        (affine(forward=lambda self, x: x @ self.W), TypeError, "forward must return two things, .*, got ndarray"),
+        (affine(backward=lambda self, dy: dy @ self.W.T), TypeError, "backward must take two arguments"),
+        (affine(parameters="W"), TypeError, r'the text .W.; write \("W",\) with a comma'),
+        (affine(parameters=("W",)), ValueError, r'leaves \.db, which would not be checked: .* parameters = \("b",\)'),
         (affine(forward=lambda self, x: (x, x, x)), TypeError, "got a tuple of 3"),
         (affine(forward=lambda self, x: ((x @ self.W).mean(axis=0), x)), ValueError, r"y of shape \(3,\) for 5 rows of x"),
-        (affine(forward=lambda self, x: (x @ self.W + RNG.normal(), x)), ValueError, "your loss is random"),
+        (affine(forward=lambda self, x: (x @ self.W + RNG.normal(), x)), ValueError, "forward is random: fix its noise"),
         (affine(forward=lambda self, x: (np.add(x, 1, out=x) @ self.W, x)), ValueError, r"forward changes its input \(x\[0, 0\]\)"),
         (affine(parameters=("W", "c")), ValueError, r"\.parameters names 'c', which the layer does not have"),
         (Affine, TypeError, r"make an instance: Affine\(\.\.\.\)"),
@@ -354,3 +357,78 @@ def test_what_cannot_be_compared_gets_a_sentence(layer, exception, words):
 def test_x_must_be_an_array_of_floats(x, words):
     with pytest.raises((TypeError, ValueError), match=words):
         check_layer(Affine(), x)
+
+
+def test_rows_are_asked_for_and_indices_refused():
+    with pytest.raises(ValueError, match=r"x has one axis, \(4,\); give rows"):
+        check_layer(Affine(), X[0])
+    with pytest.raises(TypeError, match="x holds integers.*An index has no derivative"):
+        check_layer(Affine(), np.ones((2, 4), int))
+
+
+def test_weights_that_nobody_lists_are_not_called_right_in_silence():
+    class Unlisted(Affine):
+        parameters = ()
+
+        def backward(self, dy, x):
+            return dy @ self.W.T
+
+    report = check_layer(Unlisted(), X)
+    assert report.ok and report.notes == ("The layer lists no parameters: only dx was checked, not what belongs to .W, .b.",)
+    assert check_layer(Tanh(), X).notes == ()
+
+
+# --- what dx is said to be, if the layer is no function of each entry alone -------------------------------------------------------
+
+
+class Softmax:
+    def forward(self, x):
+        e = np.exp(x)
+        y = e / e.sum(axis=1, keepdims=True)
+        return y, y
+
+    def backward(self, dy, y):
+        return y * (dy - np.sum(dy * y, axis=1, keepdims=True))
+
+
+def changed(kind, backward, **options):
+    return type("Changed", (kind,), {"backward": backward})(**options)
+
+
+def square_backward(dx):
+    def backward(self, dy, x):
+        self.dW, self.db = x.T @ dy, dy.sum(axis=0)
+        return dx(self, dy)
+
+    return changed(Affine, backward, n_out=4)
+
+
+@pytest.mark.parametrize(
+    "layer, words",
+    [
+        (changed(Softmax, lambda self, dy, y: dy * y * (1 - y)), "as if each output depended on its own input alone"),
+        (changed(Softmax, lambda self, dy, y: dy * y), "x: dy y, as if each output"),
+        (square_backward(lambda self, dy: dy), "x: equal to dy: the derivative of the layer itself is missing."),
+        (square_backward(lambda self, dy: dy @ self.W), "x: dy W in place of dy W^T"),
+    ],
+)
+def test_a_layer_that_mixes_its_inputs_is_not_taken_for_an_activation(layer, words):
+    assert check_layer(Softmax(), X).ok
+    diagnosis = check_layer(layer, X).diagnosis
+    assert words in diagnosis and "activation" not in diagnosis
+
+
+def test_an_activation_whose_slope_has_no_name_gets_no_false_formula():
+    class Leaky:
+        def forward(self, x):
+            return np.maximum(x, 0.1 * x), x
+
+        def backward(self, dy, x):
+            return dy * np.where(x > 0, 1, 0.01)
+
+    assert check_layer(Leaky(), X).diagnosis == "x: the derivative of the activation is applied twice."
+
+
+def test_a_wrong_gradient_without_a_pattern_says_where_to_go_on():
+    report = check_layer(changed(Softmax, lambda self, dy, y: dy * np.cos(y)), X)
+    assert f"Derive the line that computes dx again; write it out for its worst entry, x{list(report.worst.index)}." in str(report)

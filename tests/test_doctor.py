@@ -21,13 +21,13 @@ MODEL = {  # planted in the backward pass of the VAE: kind, blocks, words
         both(reconstruction(B), kl(lambda dmu, dlv: (B * dmu, B * dlv))),
         "factor",
         EVERY,
-        ["every block compared: 6 times too large everywhere", "6 = B: the mean over the batch (1/B) is missing"],
+        ["every wrong block: 6 times too large everywhere", "6 = B: the mean over the batch (1/B) is missing"],
     ),
     "reconstruction_not_averaged": (
         reconstruction(B),
         "terms",
         EVERY,
-        ["every block", "reconstruction term is 6 times too large", "6 = B", "that of the kl is right"],
+        ["every wrong block", "reconstruction term is 6 times too large", "6 = B", "that of the kl is right"],
     ),
     "reconstruction_averaged_over_pixels": (
         reconstruction(1 / D),
@@ -39,13 +39,13 @@ MODEL = {  # planted in the backward pass of the VAE: kind, blocks, words
         sample(lambda s, eps: (0, 0)),
         "terms",
         ENCODER,
-        ["every encoder block", "reconstruction is missing", "no path through the sampling", "kl is right"],
+        ["every wrong encoder block", "reconstruction is missing", "no path through the sampling", "kl is right"],
     ),
     "no gradient from the likelihood": (
         reconstruction(0),
         "terms",
         EVERY,
-        ["every block compared: the gradient of the reconstruction term is missing (0 times); that of the kl is right"],
+        ["every wrong block: the gradient of the reconstruction term is missing (0 times); that of the kl is right"],
     ),
     "no_gradient_to_logvar": (
         sample(lambda s, eps: (1, 0)),
@@ -119,8 +119,8 @@ MODEL = {  # planted in the backward pass of the VAE: kind, blocks, words
 }
 W, b = "encoder.0.W", "encoder.2.b"  # (5, 4) and (6,)
 BLOCKS = {  # one block of the VAE's gradient replaced by a function of the right one
-    "gradient_factor_two": (W, lambda n: 2 * n, "factor", ["encoder.0.W: 2 times too large everywhere", "of 1/3 is such a factor"]),
-    "gradient_four_over_m": (b, lambda n: 4 * n, "factor", ["4 times too large", "of 0.6 is such a factor"]),
+    "gradient_factor_two": (W, lambda n: 2 * n, "factor", ["encoder.0.W: 2 times too large everywhere", "show this as 1/3"]),
+    "gradient_four_over_m": (b, lambda n: 4 * n, "factor", ["4 times too large", "show this as 0.6"]),
     "half": (W, lambda n: n / 2, "factor", ["2 times too small everywhere; a 2 is missing"]),
     "sign": (W, lambda n: -n, "factor", ["of the opposite sign everywhere", "minus sign"]),
     "bias mean": (b, lambda n: n / B, "factor", ["6 times too small", "1/6 = 1/B: the mean over the batch"]),
@@ -235,7 +235,7 @@ def test_a_second_call_that_gives_another_gradient_is_explained(name, rng):
     patient = right._replace(analytic={k: a for k, (a, _) in pairs.items()})
     patient.more["again"] = {k: again for k, (_, again) in pairs.items()}
     (finding,) = patient.findings()
-    assert finding.kind == kind and finding.sentence.startswith("every block compared: ")
+    assert finding.kind == kind and finding.sentence.startswith("every block: ")
 
 
 def test_an_upstream_gradient_that_is_missing_is_named():

@@ -156,7 +156,7 @@ def test_a_factor_of_a_small_block_must_be_simple(numeric, factor, named):
 
 def test_a_factor_shared_with_another_block_counts_in_a_block_of_one_entry():
     (finding,) = small({"W": [0.1, 0.4, -0.3], "log_sigma": [0.3]}, lambda n: 6 * n)
-    assert finding.names == ("log_sigma", "W") and finding.sentence.startswith("every block compared: 6 times too large")
+    assert finding.names == ("log_sigma", "W") and finding.sentence.startswith("every wrong block: 6 times too large")
 
 
 @pytest.mark.parametrize("entries, named", [(2, False), (3, False), (4, True)])
@@ -239,7 +239,7 @@ def test_one_explanation_of_all_blocks_beats_two_of_some():
     assert finding.kind == "terms" and len(finding.names) == 8  # the decoder alone would be "6 times too large"
     plant = cases.both(reconstruction(-1), kl(lambda dmu, dlogvar: (-dmu, -dlogvar)))
     (finding,) = cases.model_patient(plant).findings()
-    assert finding.kind == "factor" and finding.sentence.startswith("every block compared: of the opposite sign")
+    assert finding.kind == "factor" and finding.sentence.startswith("every wrong block: of the opposite sign")
 
 
 # --- manners --------------------------------------------------------------------------------------------------------------------

@@ -18,10 +18,11 @@ def check_gradient(
 
     f: a function of what theta is, an array or a dict of named arrays, that returns one number; if it does the same arithmetic on
     complex arrays, the check is exact to rounding. grad: the same structure, or a function theta -> gradient, which is then called
-    twice. Up to 2,000 parameters each is differentiated; beyond, random directions bound the relative error of every block at the
-    stated confidence (directions: how many, an even number; 8 if None; given, it forces them).
+    twice. Up to 2,000 parameters, every one is differentiated; beyond, random directions bound the relative error of every block at
+    the stated confidence. directions: how many, an even number (8 if None); 0 differentiates every entry, however many.
 
-    method: "complex", "richardson", "central", "forward", or "auto": the first if f is fit for it, else the second.
+    method: "complex", "richardson", "central", "forward", or "auto": the first if f is fit for it, else the second. Leave it alone,
+    unless f is noisy: "central" then stands the noise best.
     rtol: allowed relative error of an entry beyond rounding (1e-9, 1e-6, 1e-5, 1e-4 by method).
     For the diagnosis: constants, {"B": 32, "beta": 4.0}, numbers that may have been forgotten; terms, {"kl": f_kl, ...}, functions
     like f that sum to f. seed: of the random directions; a failing check fails again.
@@ -30,6 +31,8 @@ def check_gradient(
     input; theta holds integers or nothing; grad has other names or shapes, or is not finite. theta and grad keep their bits.
     """
     where = "check_gradient"
+    if constants is not None and not isinstance(constants, dict):
+        raise TypeError(f"{where}: constants must be a dict such as {{'B': 32, 'beta': 4.0}}, got {constants!r}.")
     before, given = copy.deepcopy(theta), copy.deepcopy(grad) if not callable(grad) else grad
     with untouched(theta, grad, then=lambda: f(before)):  # f may have put theta somewhere, into a model, say
         F, again = Function(where, f, theta), None
@@ -38,7 +41,7 @@ def check_gradient(
         else:
             g = F.gradient(given)
         grain = 0.0 if callable(grad) else _grain(grad)
-        if terms:
+        if terms is not None:
             F = _with_terms(F, terms, theta)
         return examine(
             F, g, subject=where, method=method, rtol=rtol, directions=directions, confidence=confidence, seed=seed,
@@ -47,7 +50,9 @@ def check_gradient(
 
 
 def _with_terms(F, terms, theta):
-    """The same function as a sum of its terms.  Raises ValueError if they do not sum to it."""
+    """The same function as a sum of its terms.  Raises TypeError, ValueError if they do not sum to it."""
+    if not isinstance(terms, dict) or not terms or not all(callable(term) for term in terms.values()):
+        raise TypeError(f"{F.where}: terms must be a dict {{name: function of theta}}, got {terms!r}.")
     functions = list(terms.values())
     split = Function(F.where, lambda point: [term(point) for term in functions], theta, parts=terms, who="a term of f")
     if not np.isclose(split.value.sum(), F.value.sum(), rtol=1e-9, atol=1e-12 * np.sum(np.abs(split.value))):

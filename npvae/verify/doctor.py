@@ -113,10 +113,10 @@ def _repeated(names, analytic, numeric, floors, again):
     texts = {
         "accumulated": "accumulated: a second call adds the gradient to that of the first; assign it, = in place of +=.",
         "random": "a second, identical call gives another gradient: backward draws noise of its own (use the eps of the forward "
-        "pass, from the cache), or changes something that it reads.",
+        "pass, from the cache), or changes something that it reads (an update of the weights comes after backward).",
     }
     return [
-        Finding(tuple(found), kind, f"{_said(tuple(found), names)}: {texts[kind]}", max(found.values()))
+        Finding(tuple(found), kind, f"{_said(tuple(found), names, 'block')}: {texts[kind]}", max(found.values()))
         for kind, found in kinds.items()
         if found
     ], settled
@@ -180,14 +180,14 @@ def _select(fits: Mapping[str, list[Fit]], names: Sequence[str]) -> list[Finding
     return findings
 
 
-def _said(explained, names):
-    """Names for people: "a, b and c", "every encoder block compared", "every block compared"."""
+def _said(explained, names, block="wrong block"):
+    """Names for people: "a, b and c", "every wrong encoder block", "every wrong block"."""
     if len(explained) > 1:
         if len(explained) == len(names):
-            return "every block compared"
+            return f"every {block}"
         groups = {name.split(".")[0] for name in explained}
         if len(groups) == 1 and len(explained) == sum(name.split(".")[0] in groups for name in names):
-            return f"every {groups.pop()} block compared"
+            return f"every {block.replace('block', f'{groups.pop()} block')}"
     if len(explained) > 4:
         return f"{', '.join(explained[:3])} and {len(explained) - 3} more blocks"
     return " and ".join(filter(None, (", ".join(explained[:-1]), explained[-1])))

@@ -18,21 +18,27 @@ def activation(block, clues):
     if not {"x", "y", "dy"} <= block.tensors.keys() or _wrong(block).sum() < LEAST:
         return
     dy, table = block.tensors["dy"], {"1": np.ones(block.n.shape), **_slopes(block.tensors)}
-    right = next((name for name, g in table.items() if np.max(np.abs(block.n - dy * g)) <= block.tol), "the derivative")
+    right = next((name for name, g in table.items() if np.max(np.abs(block.n - dy * g)) <= block.tol), None)
+    due = f"; dx = dy ({right})" if right else ""
     for cost, (name, g) in enumerate(table.items()):
         residual = block.residual(dy * g)
         if residual is not None and name == "1":
-            text = f"equal to dy: the derivative of the activation is missing; dx = dy ({right})."
+            text = f"equal to dy: the derivative of the activation is missing{due}."
             yield Fit("activation", 2, text, residual)
         elif residual is not None:
-            yield Fit("activation", 2 + cost / 100, f"dy ({name}), {name} in place of {right}; dx = dy ({right}).", residual)
+            yield Fit(
+                "activation",
+                2 + cost / 100,
+                f"dy ({name}), {f'{name} in place of {right}' if right else 'which is not the slope of this function'}{due}.",
+                residual,
+            )
         residual = _ratio(block, g, dy, np.abs(g)) if name == right else None
         if residual is not None:
             text = f"dy / ({name}): divided by the derivative of the activation, and not multiplied with it."
             yield Fit("activation", 2.6, text, residual)
     residual = _ratio(block, dy, block.n**2, np.abs(dy) + 2 * np.abs(block.n))
     if residual is not None:
-        yield Fit("activation", 2.5, f"the derivative of the activation ({right}) is applied twice; dx = dy ({right}).", residual)
+        yield Fit("activation", 2.5, f"the derivative of the activation is applied twice{due}.", residual)
 
 
 def mask(block, clues):

@@ -69,6 +69,8 @@ class Function:
         values = [self(self.theta) for _ in range(2)]
         if not alike(*values):
             a, b = (v.sum() for v in values)
+            if self.who != "f":
+                raise ValueError(f"{self.where}: {self.who} is random: fix its noise (or its mask) while it is checked.")
             raise ValueError(
                 f"{self.where}: your loss is random: the same theta gave {a:.9g} and then {b:.9g}. "
                 "Draw the noise once, outside of f, and pass it in."
@@ -99,8 +101,10 @@ class Function:
         for v in values:
             if v is None:
                 raise TypeError(f"{self.where}: f returned None; does it end with `return loss`?")
+            if isinstance(v, (tuple, list)):
+                raise TypeError(f"{self.where}: f returned a {type(v).__name__}; it must return the loss alone: lambda t: f(t)[0].")
             if np.ndim(v) > 0:
-                what = type(v).__name__ if isinstance(v, (tuple, list)) else f"an array of shape {np.shape(v)}"
+                what = f"an array of shape {np.shape(v)}"
                 raise TypeError(f"{self.where}: f returned {what}; a gradient belongs to one number: return e.g. the sum.")
             if isinstance(v, (bool, np.bool_, str)) or not np.issubdtype(np.asarray(v).dtype, np.number):
                 raise TypeError(f"{self.where}: f returned {type(v).__name__}; expected a number.")
@@ -156,8 +160,7 @@ class Function:
             if given[key] is None:
                 raise TypeError(f"{self.where}: {label} is None; was the backward pass run?")
             if np.shape(given[key]) != shape:
-                transposed = len(shape) == 2 and np.shape(given[key]) == shape[::-1]
-                hint = "it is transposed." if transposed else "was it summed along the wrong axis, or not at all?"
+                hint = _shape_hint(np.shape(given[key]), shape)
                 raise ValueError(f"{self.where}: {label} has shape {np.shape(given[key])}, but {key} is {shape}: {hint}")
             dtype = np.asarray(given[key]).dtype
             if not np.issubdtype(dtype, np.floating) and not np.issubdtype(dtype, np.integer):
@@ -170,6 +173,14 @@ class Function:
                 "finite), though f is finite there."
             )
         return vector
+
+
+def _shape_hint(got, want):
+    if len(want) == 2 and got == want[::-1]:
+        return "it is transposed."
+    if [n for n in got if n > 1] == [n for n in want if n > 1]:
+        return "an axis of length 1 too many, or too few; keepdims?"
+    return "was it summed along the wrong axis, or not at all?"
 
 
 def alike(a, b):

@@ -147,7 +147,7 @@ def factor(block, clues):
         residual = block.residual(number.value * block.n)
         if residual is not None:
             seen = SEEN_AS.get(number.value)
-            also = f" (a relative difference |a - n| / (|a| + |n|) of {seen} is such a factor)" if seen else ""
+            also = f" (checkers that divide by |a| + |n| show this as {seen})" if seen else ""
             text = f"{size(number.value)} everywhere; {cause(number)}{also}."
             yield Fit("factor", number.cost, text, residual, weak=block.entries < 2 and number.value not in (2, 0.5, -1))
 

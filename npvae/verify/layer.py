@@ -1,6 +1,7 @@
 """One layer's backward alone, against a random cotangent: so that one wrong line blames one layer."""
 
 import copy
+import inspect
 
 import numpy as np
 
@@ -25,6 +26,9 @@ def check_layer(layer, x, dy=None, *, method="auto", rtol=None, directions=None,
     """
     where = f"check_layer({type(layer).__name__})"
     _has_methods(where, layer)
+    if np.issubdtype(np.asarray(x).dtype, np.integer):
+        hint = "An index has no derivative: check such a table with check_gradient."
+        raise TypeError(f"{where}: x holds integers, which cannot take a small step; use .astype(float). {hint}")
     x = array(where, "x", x)
     twin = in_dtype(layer, np.float64)
     names = [name for name, _, _ in parameters_of(twin)]
@@ -35,23 +39,66 @@ def check_layer(layer, x, dy=None, *, method="auto", rtol=None, directions=None,
     F = Function(where, _weighted_output(where, layer, dy, names), theta, [f"row {b}" for b in range(len(y))], who="forward")
     first, second, trouble = _backward_calls(where, twin, F, x, dy)
     constants = {"B": len(y), "n_in": int(np.prod(x.shape[1:])), "n_out": int(np.prod(y.shape[1:]))}
-    local = {"x": {"x": x, "y": y, "dy": dy}} if x.shape == y.shape else None
+    local = {"x": {"x": x, "y": y, "dy": dy}} if _element_by_element(twin, x, y) else None
     report = examine(
         F, first, subject=where, method=method, rtol=rtol, directions=directions, seed=seed, again=second,
-        constants={name: n for name, n in constants.items() if n > 1}, tensors=local, suspects={"x": _other_products(twin, x, dy)},
-        parts_are="rows", least=COARSE * float(np.max(np.abs(dy))),
+        constants={name: n for name, n in constants.items() if n > 1}, tensors=local, suspects={"x": _wrong_dx(twin, x, y, dy)},
+        parts_are="rows", notes=_unseen(where, layer, twin), least=COARSE * float(np.max(np.abs(dy))),
     )  # fmt: skip
     return report.but(trouble) if trouble else report
 
 
-def _other_products(layer, x, dy):
-    """What dx would be if a square weight had not been transposed; another shape would have raised an error."""
+def _element_by_element(layer, x, y):
+    """Is the layer a function without parameters, of each entry of x alone? Moving one entry must move that of y and no other."""
+    if x.shape != y.shape or list(parameters_of(layer)):
+        return False
+    for j in {0, x.size // 2, x.size - 1}:
+        moved = x.copy()
+        moved.flat[j] += 0.1
+        others = np.flatnonzero(_forward("check_layer", layer, moved)[0] != y)
+        if set(others) - {j}:
+            return False
+    return True
+
+
+def _wrong_dx(layer, x, y, dy):
+    """{what a mistake would be called: what dx would then be}, for a layer that is no function of each entry alone."""
+    if dy.ndim != 2 or _element_by_element(layer, x, y):
+        return {}
     weights = {name: getattr(owner, p) for name, owner, p in parameters_of(layer)}
-    return {
+    wrong = {
         f"dy {name} in place of dy {name}^T: the weight is not transposed.": dy @ W
         for name, W in weights.items()
-        if dy.ndim == 2 and W.shape == (dy.shape[1], x.shape[-1]) == W.shape[::-1]
+        if W.shape == (dy.shape[1], x.shape[-1]) == W.shape[::-1]
     }
+    if x.shape == y.shape:
+        alone = "as if each output depended on its own input alone; here it depends on several"
+        wrong |= {
+            "equal to dy: the derivative of the layer itself is missing.": dy,
+            f"dy y (1 - y), {alone} (for a softmax, dx = y (dy - sum(dy y))).": dy * y * (1 - y),
+            f"dy y, {alone} (for a softmax, dx = y (dy - sum(dy y))).": dy * y,
+        }
+    return wrong
+
+
+def _unseen(where, layer, after):
+    """A remark about arrays that look like parameters which the layer does not list.  Raises ValueError if backward leaves their
+    gradients, in the copy `after` it: a wrong one would go unseen."""
+    listed = {p for _, owner, p in parameters_of(layer) if owner is layer}
+    arrays = {name for name, a in getattr(layer, "__dict__", {}).items() if _holds_floats(a)} - listed - {"x", "y"}
+    names = sorted(name for name in arrays if _holds_floats(getattr(after, "d" + name, None)))
+    if names:
+        told, listing = (", ".join(form.format(name) for name in names) for form in (".d{}", '"{}"'))
+        raise ValueError(f"{where}: backward leaves {told}, which would not be checked: list the names, parameters = ({listing},).")
+    if arrays and not list(parameters_of(layer)):
+        return [f"The layer lists no parameters: only dx was checked, not what belongs to .{', .'.join(sorted(arrays))}."]
+    return []
+
+
+def _holds_floats(a):
+    if isinstance(a, dict):
+        return any(_holds_floats(value) for value in a.values())
+    return isinstance(a, np.ndarray) and np.issubdtype(a.dtype, np.floating)
 
 
 def in_dtype(layer, dtype):
@@ -79,6 +126,8 @@ def parameters_of(layer, prefix=""):
 
 
 def _has_methods(where, layer):
+    if isinstance(getattr(layer, "parameters", ()), str):  # a forgotten comma
+        raise TypeError(f'{where}: .parameters is the text {layer.parameters!r}; write ("{layer.parameters}",) with a comma.')
     for method in ("forward", "backward"):
         if isinstance(layer, type) or not callable(getattr(layer, method, None)):
             hint = f"; make an instance: {layer.__name__}(...)" if isinstance(layer, type) else ""
@@ -93,7 +142,12 @@ def _forward(where, layer, x):
     result = layer.forward(x)
     if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[0], np.ndarray)):
         got = f"a tuple of {len(result)}" if isinstance(result, tuple) else type(result).__name__
-        raise TypeError(f"{where}: forward must return y, cache with y an array, got {got}.")
+        raise TypeError(
+            f"{where}: forward must return two things, y and what backward needs (`return y, x`), got {got}; "
+            "they come back in backward(dy, cache)."
+        )
+    if x.ndim == 1 and result[0].shape != x.shape:
+        raise ValueError(f"{where}: x has one axis, {x.shape}; give rows, one an example: x[np.newaxis, :].")
     if result[0].ndim == 0 or len(result[0]) != len(x):
         raise ValueError(
             f"{where}: forward gives y of shape {result[0].shape} for {len(x)} rows of x; expected one row an example."
@@ -127,6 +181,10 @@ def _backward_calls(where, layer, F, x, dy):
     it must not, in words or None."""
     y, cache = _forward(where, layer, x.copy())
     given, trouble = dy.copy(), None
+    try:
+        inspect.signature(layer.backward).bind(dy, cache)
+    except TypeError:
+        raise TypeError(f"{where}: backward must take two arguments, dy and the cache that forward returned.") from None
     first = _gradients(F, layer, layer.backward(given, cache), x)
     if not np.array_equal(given, dy):
         trouble = "backward writes into dy, which belongs to the layer above: a gradient used twice would be wrong the second time."
@@ -137,8 +195,8 @@ def _backward_calls(where, layer, F, x, dy):
     same = alike(first, second), alike(first, third)
     if same == (True, False):
         trouble = (
-            "The gradient changes when another forward pass comes between forward and backward: the layer keeps in itself what "
-            "belongs into the cache."
+            "The gradient changes when another forward pass comes between forward and backward: the layer keeps its input in self; "
+            "return it from forward, as the cache."
         )
     elif same == (False, True):
         trouble = "backward writes into its cache: called again with the same cache, it gives another gradient."
@@ -147,6 +205,8 @@ def _backward_calls(where, layer, F, x, dy):
 
 def _gradients(F, layer, dx, x):
     """What a backward pass has left, as (P,).  Raises with the shape, the name or the index of what does not fit."""
+    if dx is None:
+        raise TypeError(f"{F.where}: backward returned None; does it end with `return dx`?")
     given = {"x": dx}
     for name, owner, p in parameters_of(layer):
         if not hasattr(owner, "d" + p):

@@ -19,7 +19,7 @@ def complex_trap(F, seed=0):
     except (ValueError, TypeError, ArithmeticError, Warning) as error:
         reason = error.__cause__ or error
         return (
-            f"f does not take complex numbers ({type(reason).__name__}: {reason}): one of its functions is for real numbers "
+            f"f does not take complex numbers ({type(reason).__name__}): one of its functions is for real numbers "
             "only, such as np.logaddexp, np.heaviside, math.exp, a cast to float or a buffer of floats."
         )
     if not np.iscomplexobj(value):
