@@ -124,13 +124,13 @@ for rule, ink, marker, truncation, rounding in (
     (central, "black", "s", steps**2 / 6 * abs(third), u * size / steps),
 ):
     plt.loglog(steps, [abs(rule(h) - slope) for h in steps], marker, color=ink, ms=3, label=rule.__name__)
-    plt.loglog(steps, truncation, "-", color=ink, lw=1)
-    plt.loglog(steps, rounding, ":", color=ink, lw=1)
+    plt.loglog(steps, truncation, "-", color=ink, lw=1, label="  truncation")
+    plt.loglog(steps, rounding, ":", color=ink, lw=1, label="  rounding")
 plt.ylim(1e-13, 1e-1)
 plt.gca().invert_xaxis()
 plt.xlabel("step h, smaller to the right")
 plt.ylabel("error of the slope")
-plt.legend(loc="lower left")
+plt.legend(loc="lower left", fontsize=8)
 assert min(abs(central(h) - slope) for h in steps) < 1e-10 < 1e-9 < min(abs(forward(h) - slope) for h in steps)
 
 # %% [markdown]
@@ -368,7 +368,7 @@ print("\n" + report.diagnosis)
 
 # %% [markdown]
 # Relative error alone will not do, either: where the true derivative is 0, rounding makes it 100 %. npvae allows a relative
-# error plus a *floor*, and the floor is measured: for differences, the noise of f divided by the step; for the complex step, a
+# error (1e-9 by complex step) plus a *floor*, which is measured: for differences, the noise of f over the step; for the complex step, a
 # few units in the last place of the block's largest entry. It is a column of every report.
 
 # %% [markdown]

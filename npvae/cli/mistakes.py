@@ -8,12 +8,13 @@ examples:
 """
 
 import dataclasses
+import textwrap
 
 from npvae.cli.common import say
-from npvae.verify.mistakes import CHECKS, FAMILIES, MISTAKES, complaints, find, gradient_reports, planted
+from npvae.verify.mistakes import CHECKS, FAMILIES, MISTAKES, asks, complaints, find, gradient_reports, planted
 
 HELP = "bugs that can be switched on, and what sees them"
-LONGEST = 160  # characters of a complaint
+WIDTH = 130  # characters of a line of a complaint
 
 
 def add_arguments(parser):
@@ -32,7 +33,8 @@ def run(args):
         report = _first_wrong(mistake)
     agrees = set(said) == set(mistake.seen_by)
     result = {**_plain(mistake), "complaints": said, "as_stated": agrees, "report": report and report.to_dict()}
-    say(args, "\n".join([*_label(mistake), *_findings(mistake, said, agrees), *_report(report), "", _next(mistake)]), result)
+    lines = [*_label(mistake), *_findings(mistake, said, agrees, report), *_report(report), "", _next(mistake)]
+    say(args, "\n".join(lines), result)
     return 0 if agrees else 1
 
 
@@ -49,7 +51,7 @@ def _plain(mistake):
 
 
 def _catalogue():
-    """All mistakes by family: id, what, seen by."""
+    """All mistakes by family: id, what, seen by; then what the checks ask."""
     width = max(map(len, MISTAKES))
     lines = [f"{len(MISTAKES)} mistakes and the checks that see them"]
     for family, title in FAMILIES.items():
@@ -57,6 +59,7 @@ def _catalogue():
         for m in MISTAKES.values():
             if m.family == family:
                 lines += [f"  {m.id:{width}}  {m.what}", f"  {'':{width}}  seen by {', '.join(m.seen_by)}"]
+    lines += ["", "What the checks ask:", *(f"  {name:16}{asks(name)}" for name in CHECKS)]
     blind = sum("derivative" not in m.seen_by for m in MISTAKES.values())
     lines += ["", f"The derivative check does not see {blind} of them. Next: npvae mistakes {next(iter(MISTAKES))}"]
     return "\n".join(lines)
@@ -67,13 +70,16 @@ def _label(m):
     return [*lines, f"  evidence  {m.evidence}"]
 
 
-def _findings(m, said, agrees):
-    """What every check says, with the mistake in place."""
+def _findings(m, said, agrees, report):
+    """What every check asks and says, with the mistake in place; the whole report, if there is one, follows."""
     lines = ["", f"Planted now; {len(said)} of {len(CHECKS)} checks see it:", ""]
     for name in CHECKS:
-        complaint = said.get(name, "")
-        short = complaint if len(complaint) <= LONGEST else complaint[:LONGEST].rsplit(" ", 1)[0] + " ..."
-        lines.append(f"  {name:16}{'SEES IT: ' + short if name in said else 'passes'}")
+        if name not in said:
+            lines.append(f"  {name:16}passes")
+            continue
+        complaint = "its report stands below" if name == "derivative" and report else said[name]
+        lines += textwrap.wrap(f"SEES IT: {complaint}", WIDTH, initial_indent=f"  {name:16}", subsequent_indent=" " * 18)
+        lines.append(f"{'':18}it asks: {asks(name)}")
     if not agrees:
         lines += ["", f"The museum says that {', '.join(m.seen_by)} see it: a check or the library has changed."]
     return lines

@@ -17,7 +17,7 @@ exhibits/ holds the mistakes, planting.py how they are planted, checks.py and ho
 import contextlib
 import difflib
 
-from npvae.verify.mistakes.checks import CHECKS, complaints, gradient_reports
+from npvae.verify.mistakes.checks import CHECKS, asks, complaints, gradient_reports
 from npvae.verify.mistakes.exhibit import Mistake
 from npvae.verify.mistakes.exhibits import (
     adam,
@@ -39,7 +39,9 @@ __all__ = [
     "CONSISTENT",
     "FAMILIES",
     "MISTAKES",
+    "WITH_EVIDENCE",
     "Mistake",
+    "asks",
     "complaints",
     "failing",
     "find",
@@ -51,6 +53,8 @@ __all__ = [
 _ROOMS = (likelihood, kl, sampling, reduction, backward_layers, backward_latent, adam, evaluation, training, numerics, checking)
 
 MISTAKES: dict[str, Mistake] = {mistake.id: mistake for room in _ROOMS for mistake in room.EXHIBITS}
+
+WITH_EVIDENCE = sum(mistake.evidence != "planted" for mistake in MISTAKES.values())  # the others were made up for the museum
 
 FAMILIES = {
     "likelihood": "Wrong likelihoods, with the gradient that belongs to them",
@@ -64,15 +68,18 @@ FAMILIES = {
     "numerics": "Right on paper, wrong in floating point; side effects",
     "checking": "Right gradients that are accused",
 }
+HINTS = 5  # names told for one that is unknown
 CONSISTENT = ("likelihood", "kl", "sampling", "reduction")  # a wrong loss, differentiated correctly
 
 
 def find(id):
-    """-> the Mistake of that id.  Raises ValueError with the closest names."""
+    """-> the Mistake of that id.  Raises ValueError with the names that it is part of, in any case, and the closest ones."""
     if id not in MISTAKES:
-        close = difflib.get_close_matches(str(id), MISTAKES, n=3, cutoff=0.5)
-        hint = f"did you mean {', '.join(close)}?" if close else "npvae.verify.mistakes.MISTAKES has them all."
-        raise ValueError(f"there is no mistake {id!r}; {hint}")
+        text = str(id).lower().replace("-", "_")
+        holding = [name for name in MISTAKES if text and text in name]
+        close = list(dict.fromkeys([*holding, *difflib.get_close_matches(text, MISTAKES, n=3, cutoff=0.5)]))
+        hint = f"did you mean {', '.join(close[:HINTS])}{', ...' if len(close) > HINTS else ''}? " if close else ""
+        raise ValueError(f"there is no mistake {id!r}; {hint}npvae mistakes lists them all.")
     return MISTAKES[id]
 
 

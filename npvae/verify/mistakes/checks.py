@@ -29,7 +29,7 @@ from npvae.verify.mistakes.invariances import (
     linear_gaussian,
     monte_carlo_elbo,
 )
-from npvae.verify.mistakes.saying import close, close_in_mean, demand
+from npvae.verify.mistakes.saying import close, close_in_mean, close_to_mean, demand
 
 # From literal loops over Python numbers; (total, reconstruction, kl) of the two cases, in nats per example.
 LOSS_OF_BERNOULLI_CASE = (6.362609512938494, 4.9004478809937115, 0.8600950776145778)
@@ -52,8 +52,8 @@ def gradient_reports(directions=None):
 def derivative():
     """The gradients are those of the loss, as coded: complex step along random directions."""
     for report in gradient_reports(directions=8):
-        report.assert_ok()
-        demand(report.method == "complex", f"{report.subject}: not fit for the complex step: {' '.join(report.notes)}")
+        demand(report.ok, str(report).partition("\n\n")[0])  # its sentence and its explanation, without the table
+        demand(report.method == "complex", f"{report.subject}: {' '.join(report.notes)}")
 
 
 def values():
@@ -62,10 +62,11 @@ def values():
         ("Bernoulli", bernoulli_case(), LOSS_OF_BERNOULLI_CASE),
         ("Gaussian", gaussian_case(), LOSS_OF_GAUSSIAN_CASE),
     ):
-        loss = case.model.loss(*case[1:])
-        close(f"loss, reconstruction, KL of the {name} model", loss, expected)
+        loss, with_gradient = case.model.loss(*case[1:]), case.model.loss_and_grad(*case[1:])
+        for part, *numbers, right in zip(("loss", "reconstruction", "KL"), loss, with_gradient, expected):
+            close(f"the {part} of the {name} model", numbers[0], right)
+            close(f"the {part} that comes with the gradient", numbers[1], right)
         close(f"the ELBO of the {name} model", loss.elbo, -(expected[1] + expected[2]))
-        close("the loss that comes with the gradient", case.model.loss_and_grad(*case[1:]), expected)
     kl = gaussian.kl_divergence(np.array([[0.5, -1.25, 0.0]]), np.array([[0.25, -2.0, 1.0]]))
     close("the KL at mu = (0.5, -1.25, 0), logvar = (0.25, -2, 1)", kl, KL_AT_TEST_VECTOR)
     kl = gaussian.kl_divergence(np.zeros((1, 1)), np.full((1, 1), 1e-5))
@@ -88,7 +89,7 @@ def monte_carlo_kl():
     eps = np.random.default_rng(2).normal(size=(5_000, 3))
     log_q = -0.5 * np.sum(eps**2 + logvar, axis=1)  # both without 3/2 log 2 pi
     log_p = -0.5 * np.sum((mu + np.exp(logvar / 2) * eps) ** 2, axis=1)
-    close_in_mean("log q(z) - log p(z)", log_q - log_p, gaussian.kl_divergence(mu, logvar))
+    close_to_mean("the KL", gaussian.kl_divergence(mu, logvar), (log_q - log_p)[:, None])
 
 
 def kl_at_prior():
@@ -98,7 +99,8 @@ def kl_at_prior():
     at_prior = np.all(grid == 0, axis=1)
     close("the KL at mu = 0, logvar = 0", kl[at_prior], 0)
     lowest = int(np.argmin(np.where(at_prior, np.inf, kl)))
-    demand(kl[lowest] > 0, f"the KL at mu = {grid[lowest, 0]:g}, logvar = {grid[lowest, 1]:g}: {kl[lowest]:.4g}, not positive")
+    where = f"mu = {grid[lowest, 0]:g}, logvar = {grid[lowest, 1]:g}"
+    demand(kl[lowest] > 0, f"the KL at {where} is {kl[lowest]:.4g}, should be positive")
 
 
 def normalization():
@@ -107,13 +109,13 @@ def normalization():
     x = np.array(list(itertools.product([0.0, 1.0], repeat=3)))
     p = np.exp(-Bernoulli().nll(np.repeat(logits, len(x), axis=0), x))
     close("the Bernoulli probabilities of all x, summed", p.sum(), 1)
-    close("the Bernoulli's mean", Bernoulli().mean(logits)[0], p @ x)
+    close("the Bernoulli's mean, held to its own density,", Bernoulli().mean(logits)[0], p @ x)
     samples = Bernoulli().sample(np.repeat(logits, 5_000, axis=0), np.random.default_rng(3))
     close_in_mean("the mean of Bernoulli samples", samples, p @ x)
     x, likelihood = np.linspace(-20, 20, 4001)[:, None], Gaussian(0.7)
     p = np.exp(-likelihood.nll(np.full_like(x, 1.3), x)) * 0.01
     close("the Gaussian density, integrated", p.sum(), 1)
-    close("the Gaussian's mean", likelihood.mean(np.array([[1.3]]))[0], p @ x)
+    close("the Gaussian's mean, held to its own density,", likelihood.mean(np.array([[1.3]]))[0], p @ x)
     samples = likelihood.sample(np.full((5_000, 1), 1.3), np.random.default_rng(3))
     close_in_mean("the variance of Gaussian samples", (samples - 1.3) ** 2, p @ (x - 1.3) ** 2)
 
@@ -138,8 +140,8 @@ def bound():
     rng = np.random.default_rng(4)
     model, x, log_p = linear_gaussian(rng)
     elbo, error = monte_carlo_elbo(model, x, rng, groups=10, size=200)
-    wrong = np.flatnonzero(~(np.abs(elbo - log_p) < 6 * error))
-    demand(len(wrong) == 0, "" if not len(wrong) else f"ELBO {elbo[wrong[0]]:.4g} where log p(x) = {log_p[wrong[0]]:.4g}")
+    for j in np.flatnonzero(~(np.abs(elbo - log_p) < 6 * error)):
+        raise AssertionError(f"ELBO {elbo[j]:.4g}; with the exact posterior it must equal log p(x) = {log_p[j]:.4g}")
 
 
 def ordering():
@@ -154,8 +156,8 @@ def ordering():
     close_in_mean("L_1", evaluation.log_likelihood(model, np.tile(x, (1000, 1)), rng, samples=1).reshape(-1, 3), elbo)
     samples = evaluation.log_likelihood(model, np.tile(x, (100, 1)), rng, samples=20).reshape(-1, 3)
     l20, error = samples.mean(axis=0), samples.std(axis=0) / 10
-    demand(np.all(l20 > elbo + 0.2), f"L_20 {l20[0]:.4g} is no better than the ELBO {elbo[0]:.4g}")
-    demand(np.all(l20 < log_p + 5 * error), f"L_20 {l20[0]:.4g} above log p(x) = {log_p[0]:.4g}")
+    for got, low, high in zip(l20, elbo + 0.2, log_p + 5 * error):
+        demand(low < got < high, f"L_20 is {got:.4g}, should be between {low:.4g} (above the ELBO) and {high:.4g} (log p(x))")
 
 
 def adam():
@@ -184,6 +186,11 @@ CHECKS = {
         housekeeping.memory, housekeeping.randomness, housekeeping.epochs, housekeeping.resume,
     )
 }  # fmt: skip
+
+
+def asks(name):
+    """-> what the check of that name asks: the first sentence of its docstring."""
+    return " ".join(CHECKS[name].__doc__.split()).partition(". ")[0].removesuffix(".")
 
 
 def complaints():

@@ -44,7 +44,7 @@ def extremes():
 def precision():
     """float32 in, float32 out: of every function, forward and backward."""
     for name, array in _made_in_float32():
-        demand(array.dtype == np.float32, f"{name} of a float32 model is {array.dtype}")
+        demand(array.dtype == np.float32, f"{name} of a float32 model is {array.dtype}, should be float32")
 
 
 def _made_in_float32():
@@ -151,7 +151,9 @@ def epochs():
     rows = Rows(waves(10, 5, speed=0.9) * 0.5 + 0.5, None)
     batches = TrainingBatches(bernoulli_case().model, rows, 4, None, root=3)
     first, second = ([x for x, _ in batches.epoch(epoch)] for epoch in (1, 2))
-    demand([len(x) for x in first] == [4, 4, 2], f"batches of {[len(x) for x in first]} for 10 rows by 4")
+    demand(
+        [len(x) for x in first] == [4, 4, 2], f"10 rows by 4: the batches' sizes are {[len(x) for x in first]}, should be [4, 4, 2]"
+    )
     same("the rows of an epoch, sorted", *(np.sort(np.concatenate(part)[:, 0]) for part in (first, [rows.rows])))
     company = [{frozenset(x[:, 0]) for x in epoch} for epoch in (first, second)]
     demand(not company[0] & company[1], "a batch of the first epoch is one of the second, too")
@@ -162,7 +164,7 @@ def epochs():
     state = State(root=0)
     for loss in (1.0, 2.0, 3.0):
         state.compare(loss, None)
-    demand(state.waited == 2, f"{state.waited} epochs without improvement where there were 2")
+    demand(state.waited == 2, f"the count of epochs without improvement is {state.waited}, should be 2")
 
 
 def _recorded():

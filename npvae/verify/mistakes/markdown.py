@@ -3,7 +3,8 @@
 import textwrap
 
 from npvae.verify.doctor import PATTERNS
-from npvae.verify.mistakes import CHECKS, CONSISTENT, FAMILIES, MISTAKES, matrix
+from npvae.verify.mistakes import CHECKS, CONSISTENT, FAMILIES, MISTAKES, WITH_EVIDENCE, matrix
+from npvae.verify.mistakes.cases import bernoulli_case
 from npvae.verify.mistakes.left_out import LEFT_OUT
 
 HEAD = """# The museum of mistakes
@@ -55,7 +56,12 @@ def _lesson():
         f"report says of {len(named)} what is wrong, not only where. Of all {len(MISTAKES)} mistakes it misses {len(missed)}. "
         "No check sees everything, and each of the others sees something that no gradient tells."
     )
-    return f"## What it shows\n\n{textwrap.fill(text, 120)}\n"
+    source = (
+        f"{WITH_EVIDENCE} of the {len(MISTAKES)} mistakes have public evidence: a thread, a code base or a tutorial that "
+        f"`npvae mistakes ID` names. The other {len(MISTAKES) - WITH_EVIDENCE} were made up for this museum; their evidence says "
+        '"planted".'
+    )
+    return "\n".join(["## What it shows\n", *(textwrap.fill(paragraph, 120) + "\n" for paragraph in (text, source))])
 
 
 def _legend():
@@ -75,7 +81,10 @@ def _table(mistakes):
 
 
 def _names():
-    lines = ["Words of the report for each wrong gradient, which a test holds it to; or why it has no name.\n"]
+    case = bernoulli_case()
+    lines = ["Words of the report for each wrong gradient, which a test holds it to; or why it has no name."]
+    lines += [f"Most are said of a model with a batch of {len(case.x)} rows and beta = {case.beta:g}: hence"]
+    lines += [f'"{len(case.x)} times" where 1/B is wrong, and "{case.beta:g} times" where beta is.\n']
     lines += ["| mistake | the report says | no name, because |", "|---|---|---|"]
     for m in MISTAKES.values():
         if m.family == "backward":

@@ -18,14 +18,25 @@ def close(what, got, expected, rtol=1e-12, atol=0.0):
         wrong = np.argwhere(~(np.abs(got - expected) <= rtol * np.abs(expected) + atol))
     if len(wrong):
         j = tuple(wrong[0])
-        raise AssertionError(f"{what}: {got[j]:.10g} for {expected[j]:.10g}")
+        raise AssertionError(f"{what} is {got[j]:.10g}, should be {expected[j]:.10g}")
 
 
 def close_in_mean(what, samples, expected):
-    """The mean over axis 0 lies within 5 standard errors of what is expected."""
+    """The mean over axis 0 of the library's samples lies within 5 standard errors of what is expected."""
+    mean, expected, error, wrong = _compared(samples, expected)
+    for j in map(tuple, wrong[:1]):
+        raise AssertionError(f"{what} is {mean[j]:.4g} +- {error[j]:.1g}, should be {expected[j]:.4g}")
+
+
+def close_to_mean(what, got, samples):
+    """The library's number lies within 5 standard errors of the mean over axis 0 of samples that are right."""
+    mean, got, error, wrong = _compared(samples, got)
+    for j in map(tuple, wrong[:1]):
+        raise AssertionError(f"{what} is {got[j]:.4g}, should be {mean[j]:.4g} +- {error[j]:.1g}")
+
+
+def _compared(samples, number):
+    """The mean over axis 0, the number, the standard error, of one shape, and where the two are more than 5 errors apart."""
     error = samples.std(axis=0) / math.sqrt(len(samples)) + 1e-12
-    mean, expected, error = np.broadcast_arrays(samples.mean(axis=0), expected, error)
-    wrong = np.argwhere(~(np.abs(mean - expected) < 5 * error))
-    if len(wrong):
-        j = tuple(wrong[0])
-        raise AssertionError(f"{what}: {mean[j]:.4g} +- {error[j]:.1g} for {expected[j]:.4g}")
+    mean, number, error = np.broadcast_arrays(samples.mean(axis=0), number, error)
+    return mean, number, error, np.argwhere(~(np.abs(mean - number) < 5 * error))

@@ -18,6 +18,10 @@ from npvae.verify.mistakes.planting import (
 )
 
 _ = partial(exhibit, "backward")
+EXERCISE = (
+    "an exercise of Coursera's deeplearning.ai, 'Gradient Checking', plants it; learners report its number: "
+    "XingxingHuang/deeplearning.ai#4, bighuang624/Andrew-Ng-Deep-Learning-notes#10"
+)
 
 
 def accumulating(self, dy, x, need_dx=True):
@@ -75,14 +79,14 @@ EXHIBITS = [
     _("gradient_factor_two", "a factor of 2 on every gradient",
       wrong="dL/dtheta = 2 sum_b ...", right="dL/dtheta = sum_b ...",
       symptom="relative difference 1/3 = (2-1)/(2+1), which learners report as 0.333",
-      evidence="XingxingHuang/deeplearning.ai#4, bighuang624/Andrew-Ng-Deep-Learning-notes#10 (planted by the exercise)",
+      evidence=EXERCISE,
       seen_by="derivative",
       diagnosis=("2 times too large",),
       plant=gradient_times(lambda x: 2)),
     _("gradient_four_over_m", "a factor of 4 on the biases alone",
       wrong="dL/db = 4 sum_b dy", right="dL/db = sum_b dy   [DENSE-3]",
       symptom="relative difference 0.6 = (4-1)/(4+1), in the biases alone",
-      evidence="the same exercise",
+      evidence=EXERCISE,
       seen_by="derivative adam",
       diagnosis=("(Dense) alone is wrong, at b", "4 times too large"),
       plant=dense_backward(db=lambda dy: 4 * dy.sum(axis=0))),
