@@ -15,7 +15,7 @@ from npvae.core.layers import Tanh
 from npvae.core.optimizers import Adam
 from npvae.models import VAE, Loss, vae
 from npvae.verify import mistakes
-from npvae.verify.mistakes import CHECKS, CONSISTENT, FAMILIES, MISTAKES, complaints, failing, matrix, planted
+from npvae.verify.mistakes import CHECKS, CONSISTENT, FAMILIES, MISTAKES, WITH_EVIDENCE, asks, complaints, failing, matrix, planted
 from npvae.verify.mistakes.cases import bernoulli_case, gaussian_case
 from npvae.verify.mistakes.checks import LOSS_OF_BERNOULLI_CASE, LOSS_OF_GAUSSIAN_CASE
 from npvae.verify.mistakes.left_out import LEFT_OUT
@@ -81,10 +81,45 @@ def test_every_mistake_has_its_equation_a_symptom_in_numbers_and_evidence(mistak
     assert any(letter.isdigit() for letter in mistake.symptom)
     assert mistake.what and mistake.evidence
     assert set(mistake.seen_by) <= set(CHECKS)
+    assert "the same" not in mistake.evidence.split("(")[0]  # each label is read alone
 
 
 def test_every_check_says_in_a_sentence_what_it_asks():
     assert all(check.__doc__ and check.__doc__.strip().endswith(".") for check in CHECKS.values())
+    assert asks("bound") == "The ELBO of a model with the exact posterior is log p(x)"
+    assert all("\n" not in asks(name) and len(asks(name)) > 20 for name in CHECKS)
+
+
+def test_the_page_counts_those_with_public_evidence():
+    invented = [m for m in ALL if m.evidence == "planted"]
+    assert WITH_EVIDENCE == len(ALL) - len(invented) >= 100
+    page = " ".join(PAGE.read_text(encoding="utf-8").split())
+    assert f"{WITH_EVIDENCE} of the {len(ALL)} mistakes have public evidence" in page and f"The other {len(invented)} were" in page
+    assert f"a batch of {len(bernoulli_case().x)} rows and beta = 1.7" in page
+
+
+@pytest.mark.parametrize(
+    "id, check, sentence",
+    [
+        ("kl_missing_half", "monte_carlo_kl", "the KL is 3.7, should be 1.861 +- 0.02"),
+        ("kl_missing_half", "values", "the loss of the Bernoulli model is 7.824771145, should be 6.362609513"),
+        ("kl_missing_half", "bound", "ELBO -13.32; with the exact posterior it must equal log p(x) = -9.19"),
+        ("no_sampling", "moments", "the variance of z is 0 +- 1e-12, should be 2.718"),
+    ],
+)
+def test_a_complaint_has_the_wrong_number_first_and_the_right_one_second(id, check, sentence):
+    with planted(id), pytest.raises(AssertionError) as error:
+        CHECKS[check]()
+    assert str(error.value) == sentence
+
+
+def test_a_complaint_of_the_derivative_check_has_its_reason_and_no_table():
+    with planted("complex_unsafe_call"), pytest.raises(AssertionError) as error:
+        CHECKS["derivative"]()
+    assert str(error.value).count("complex step does not fit") == 1 and "np.abs" in str(error.value)
+    with planted("tanh_derivative"), pytest.raises(AssertionError) as error:
+        CHECKS["derivative"]()
+    assert "1 - y in place of 1 - y^2" in str(error.value) and "worst at" not in str(error.value)
 
 
 def test_the_matrix_and_the_page_are_up_to_date():
@@ -147,7 +182,11 @@ def test_a_mistake_is_made_wherever_the_function_is_used():
 def test_an_unknown_mistake_is_told_the_closest_names():
     with pytest.raises(ValueError, match="no mistake 'kl_mising_half'; did you mean kl_missing_half, "), planted("kl_mising_half"):
         pass
-    with pytest.raises(ValueError, match="no mistake 'xyz'; npvae.verify.mistakes.MISTAKES has them all"):
+    with pytest.raises(ValueError, match=r"did you mean adam_no_sqrt\? npvae mistakes lists them all\.$"):
+        mistakes.find("NO-SQRT")  # a part of a name, in any case
+    with pytest.raises(ValueError, match=r"did you mean (kl_\w+, ){5}\.\.\.\? npvae mistakes lists"):
+        mistakes.find("KL")
+    with pytest.raises(ValueError, match=r"no mistake 'xyz'; npvae mistakes lists them all\.$"):
         mistakes.find("xyz")
 
 
@@ -158,6 +197,7 @@ def test_the_verb_lists_all_mistakes(capsys):
     assert main(["mistakes"]) == 0
     printed = capsys.readouterr().out
     assert all(m.id in printed and m.what in printed for m in ALL)
+    assert all(f"  {name:16}{asks(name)}\n" in printed for name in CHECKS)
     assert printed.rstrip().endswith(f"Next: npvae mistakes {ALL[0].id}")
 
 
@@ -166,7 +206,16 @@ def test_the_verb_plants_one_and_shows_who_sees_it(capsys):
     printed = capsys.readouterr().out
     assert "sum_z 1/2 (" in printed and "[KL-1]" in printed and "AntixK/PyTorch-VAE#68" in printed
     assert "4 of 20 checks see it" in printed and "Next: npvae mistakes kl_sign" in printed
-    assert "monte_carlo_kl  SEES IT: log q(z) - log p(z)" in printed and "derivative      passes" in printed
+    assert "monte_carlo_kl  SEES IT: the KL is 3.7, should be" in printed and "derivative      passes" in printed
+    assert f"it asks: {asks('monte_carlo_kl')}\n" in printed and asks("derivative") not in printed
+
+
+def test_the_verb_does_not_cut_a_reason(capsys):
+    assert main(["mistakes", "complex_unsafe_call"]) == 0
+    printed = capsys.readouterr().out
+    with planted("complex_unsafe_call"):
+        assert complaints()["derivative"] in " ".join(printed.split())
+    assert max(map(len, printed.splitlines())) <= 132
 
 
 def test_the_verb_prints_what_the_gradient_check_says(capsys):
@@ -200,5 +249,5 @@ def test_the_checks_hold_without_assert_statements():
     """python -O removes them: the checks complain by raising."""
     files = [PAGE.parent / name for name in ("checks.py", "housekeeping.py", "saying.py", "invariances.py", "adam_vectors.py")]
     assert not any(line.lstrip().startswith("assert ") for file in files for line in file.read_text(encoding="utf-8").splitlines())
-    with pytest.raises(AssertionError, match="what: nan for 1"):
+    with pytest.raises(AssertionError, match="what is nan, should be 1"):
         mistakes.checks.close("what", np.array([1.0, np.nan]), 1.0)

@@ -12,7 +12,6 @@ CHECKS may end with a name, which is printed in place of the layer's class. Exit
 """
 
 import argparse
-
 import pathlib
 import runpy
 import shlex

@@ -78,7 +78,8 @@ def _findings(m, said, agrees, report):
             lines.append(f"  {name:16}passes")
             continue
         complaint = "its report stands below" if name == "derivative" and report else said[name]
-        lines += textwrap.wrap(f"SEES IT: {complaint}", WIDTH, initial_indent=f"  {name:16}", subsequent_indent=" " * 18)
+        indents = {"initial_indent": f"  {name:16}", "subsequent_indent": " " * 18}
+        lines += textwrap.wrap(f"SEES IT: {complaint}", WIDTH, **indents, break_on_hyphens=False)
         lines.append(f"{'':18}it asks: {asks(name)}")
     if not agrees:
         lines += ["", f"The museum says that {', '.join(m.seen_by)} see it: a check or the library has changed."]

@@ -41,7 +41,7 @@ def check_sixty_digits(kind, lr, eps):
     theta, optimizer = np.array([1.0]), kind(lr=lr, eps=eps)
     for g, expected in zip((0.1, -0.2, 0.05, 0.4, 0.0), SIXTY_DIGITS[lr, eps]):
         optimizer.step(theta, np.array([g]))
-        close("theta of Adam, 60 digits", theta, expected)
+        close("theta of Adam, on a path known to 60 digits,", theta, expected)
 
 
 X = np.array([[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]])

@@ -36,7 +36,7 @@ def extremes():
             nll, dout = Bernoulli().nll_and_grad(a[:, None], np.ones((7, 1), dtype), np.ones(7, dtype))
             close(f"Bernoulli nll of x = 1 in {dtype.__name__}", nll, -log_sigmoid, rtol, 1e-40)
             close("the nll that comes without the gradient", Bernoulli().nll(a[:, None], np.ones((7, 1), dtype)), nll)
-            close(f"its gradient in {dtype.__name__}", dout[:, 0], [-1, -1, -1, -0.5, -TAIL, 0, 0], rtol, 1e-40)
+            close(f"the Bernoulli gradient in {dtype.__name__}", dout[:, 0], [-1, -1, -1, -0.5, -TAIL, 0, 0], rtol, 1e-40)
     slope = ReLU().backward(np.ones(1), ReLU().forward(np.zeros(1))[1])
     close("the slope of ReLU at 0", slope, 0)
 
@@ -134,7 +134,7 @@ def small_run(**arguments):
 
 
 def randomness():
-    """Random numbers come from the generator that is handed over, once: equal ones give equal noise, layers start unlike, and
+    """Random numbers come from the generator that is handed over, once. Equal ones give equal noise, layers start unlike, and
     validation leaves training as it was."""
     model, rng = bernoulli_case().model, np.random.default_rng(6)
     drawn = [model.noise(3, np.random.default_rng(6)), model.noise(3, np.random.default_rng(6)), model.noise(3, rng)]
