@@ -215,7 +215,7 @@ plot_vcurve(v_curve(loss, theta, gradient))
 # stays there.
 #
 # This is why npvae checks by the complex step: one evaluation for each derivative, as the forward difference, and all sixteen
-# digits, so that a mistake of one part in a billion is seen.
+# digits, so that a mistake of two parts in a billion is seen.
 #
 # ### The traps
 #
@@ -368,8 +368,8 @@ print("\n" + report.diagnosis)
 
 # %% [markdown]
 # Relative error alone will not do, either: where the true derivative is 0, rounding makes it 100 %. npvae allows a relative
-# error (1e-9 by complex step) plus a *floor*, which is measured: for differences, the noise of f over the step; for the complex step, a
-# few units in the last place of the block's largest entry. It is a column of every report.
+# error (1e-9 by complex step) plus a *floor*, which is measured: for differences, the noise of f over the step; for the complex
+# step, 100 roundings of the block's largest entry and 1000 of the largest of all. It is a column of every report.
 
 # %% [markdown]
 # ## 7. A verdict without a tolerance

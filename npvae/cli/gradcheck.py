@@ -149,6 +149,8 @@ def _of_file(path, seed):
     sys.path.insert(0, str(path.parent.resolve()))  # as `python FILE` does, so that it can import its neighbours
     try:
         names = runpy.run_path(str(path))
+    except SystemExit as error:
+        raise ValueError(f"{path}: running it ended in sys.exit({error.code!r}); take that out.") from None
     except Exception as error:
         raise ValueError(f"{path}: running it raised {type(error).__name__}: {error}") from error
     checks = names.get("CHECKS")

@@ -1,5 +1,6 @@
 """Gradients with too many entries to differentiate one by one: certified by random directions, or pinned to block and entry."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -13,8 +14,9 @@ SAMPLE = 64  # entries of a large wrong block that the doctor gets to see; a blo
 
 
 class Certificate(NamedTuple):
-    """bound: the relative error of every block is below it, with the stated confidence (of the whole, for differences);
-    certified: it is as small as rounding allows; seen: {name: (entries, numeric (n, parts))} of the suspected blocks; trap: an
+    """bound: the relative error of every block is below it, with the stated confidence (relative to the whole gradient, for
+    differences; notes name blocks so far below the whole that less is known of them); certified: it is as small as rounding allows;
+    seen: {name: (entries, numeric (n, parts))} of the suspected blocks; trap: an
     entry where the complex step was found to err, in words, or None."""
 
     bound: float
@@ -22,6 +24,7 @@ class Certificate(NamedTuple):
     rows: list
     seen: dict
     trap: str | None
+    notes: list
 
 
 def certify(F, g, method, k, confidence, seed, grain=0.0, least=0.0):
@@ -41,13 +44,27 @@ def certify(F, g, method, k, confidence, seed, grain=0.0, least=0.0):
         entries = _sample(F, g, part, method, seed) if name in suspects else largest
         judged[name] = judge(F, g, name, entries, method, RTOL[method], grain, least)
     rows = {name: row for name, (_, row, _) in judged.items()}
+    if fine and bound >= 1:  # a gradient of zeros would pass as well
+        rows = {name: row if row.verdict == "wrong" else replace(row, verdict="proves nothing") for name, row in rows.items()}
     return Certificate(
         bound,
         all(rows[name].verdict != "wrong" and rows[name].kinks for name in suspects),
         list(rows.values()),
         {name: (judged[name][0].entries, judged[name][0].parts) for name in suspects},
         next((trap for _, _, trap in judged.values() if trap), None),
+        _less_known(F, g, sizes, bound) if method == "complex" else [],
     )
+
+
+def _less_known(F, g, sizes, bound):
+    """What is known of blocks whose gradient is far below the rest, in words: their own relative bound is a larger one."""
+    notes = []
+    for (name, part), size in zip(F.slices.items(), sizes):
+        own = norm(g[part])
+        if 0 < own < 0.99 * size and bound * size > 1e-12 * own:
+            known = f"certified to {bound * size / own:.0e} of itself only" if bound * size < 0.1 * own else "not certified"
+            notes.append(f"{name} is small beside the rest: {known}; check it alone.")
+    return notes
 
 
 def _sizes(F, g, method, measured, least):

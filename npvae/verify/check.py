@@ -23,7 +23,7 @@ def check_gradient(
 
     method: "complex", "richardson", "central", "forward", or "auto": the first if f is fit for it, else the second. Leave it alone,
     unless f is noisy: "central" then stands the noise best.
-    rtol: allowed relative error of an entry beyond rounding (1e-9, 1e-6, 1e-5, 1e-4 by method).
+    rtol: allowed relative error of an entry beyond rounding (1e-9, 1e-6, 1e-5, 1e-4 by method); not for random directions.
     For the diagnosis: constants, {"B": 32, "beta": 4.0}, numbers that may have been forgotten; terms, {"kl": f_kl, ...}, functions
     like f that sum to f. seed: of the random directions; a failing check fails again.
 
@@ -33,6 +33,9 @@ def check_gradient(
     where = "check_gradient"
     if constants is not None and not isinstance(constants, dict):
         raise TypeError(f"{where}: constants must be a dict such as {{'B': 32, 'beta': 4.0}}, got {constants!r}.")
+    for name, c in (constants or {}).items():
+        if not isinstance(c, (int, float, np.integer, np.floating)):
+            raise TypeError(f"{where}: constants[{name!r}] must be a number, got {c!r}.")
     before, given = copy.deepcopy(theta), copy.deepcopy(grad) if not callable(grad) else grad
     with untouched(theta, grad, then=lambda: f(before)):  # f may have put theta somewhere, into a model, say
         F, again = Function(where, f, theta), None

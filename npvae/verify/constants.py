@@ -53,7 +53,7 @@ def known_numbers(constants=None):
         for q in atoms[i:]:
             value = p.value * q.value
             if not (_near(value, 1) or any(_near(value, atom.value) for atom in atoms)):
-                _add(numbers, value, 2, f"{p.meanings[0][0]} x {q.meanings[0][0]}", "two factors at once")
+                _add(numbers, value, 2, f"{p.meanings[0][0]} x {q.meanings[0][0]}", "perhaps two factors at once")
     return numbers
 
 

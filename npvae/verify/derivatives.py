@@ -12,6 +12,7 @@ h = 1e-30 is as good as 1e-8, and the derivative exact to rounding, if f does th
 """
 
 import math
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
@@ -99,11 +100,12 @@ class Unbiasedness(NamedTuple):
     ok: bool
 
 
-def unbiasedness(samples, exact, threshold=4.5):
+def unbiasedness(samples, exact, level=7e-6):
     """Is the mean of a stochastic gradient estimator the exact gradient?  z = (mean - exact) / (standard deviation / sqrt(N)).
 
-    samples: (N, ...), independent draws; exact: (...).  |z| < 4.5 has probability 1 - 7e-6 for each entry of a right one; a bias
-    shows as z that grows with sqrt(N).  Raises ValueError for shapes that differ, fewer than two draws, or values not finite."""
+    samples: (N, ...), independent draws; exact: (...); level: the probability that a right estimator fails, shared among its
+    entries (Bonferroni): for one entry the threshold is 4.5. A bias shows as z that grows with sqrt(N).
+    Raises ValueError for shapes that differ, fewer than two draws, or values not finite."""
     samples, exact = np.asarray(samples, float), np.asarray(exact, float)
     if samples.ndim == 0 or samples.shape[1:] != exact.shape or len(samples) < 2:
         raise ValueError(
@@ -115,4 +117,5 @@ def unbiasedness(samples, exact, threshold=4.5):
     difference = samples.mean(axis=0) - exact
     rounding = 8 * U * np.max(np.abs(samples), axis=0)  # an estimator without variance must only be right to rounding
     z = np.where(np.abs(difference) <= rounding, 0.0, difference / np.maximum(error, np.finfo(float).tiny))
+    threshold = NormalDist().inv_cdf(1 - level / (2 * exact.size))
     return Unbiasedness(z, threshold, bool(np.all(np.abs(z) < threshold)))

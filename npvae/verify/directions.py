@@ -6,7 +6,8 @@ along d_i) = e.d_i ~ N(0, |e|^2), so sum s_i^2 / |e|^2 ~ chi^2_k, and with confi
     |e| <= sqrt( sum_i s_i^2 / q )             q the lower alpha-quantile of chi^2 with k degrees of freedom
 
 whatever the error is, as long as the directions do not know it. Each block's directions are divided by the norm of its gradient, so
-that the bound holds for the relative error of every block at once, the small ones too.
+that the bound holds for the relative error of every block at once, the small ones too, down to where rounding sets in (a block of
+less than 1e-5 of the whole is then told with what is known of it).
 """
 
 import math

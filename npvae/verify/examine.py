@@ -22,6 +22,10 @@ def examine(
     """g (P,) against the Function F -> Report.  again (P,): the gradient of a second call; parts_are: what F's parts mean to the
     doctor, "terms" of the loss or "rows" of the batch; grain, least: the rounding that g comes with, relative and absolute; the
     rest as in check_gradient."""
+    if rtol is not None and not (isinstance(rtol, (int, float)) and 0 <= rtol < 1):
+        raise ValueError(f"{F.where}: rtol must be a number from 0 to below 1, got {rtol!r}.")
+    if not (isinstance(confidence, (int, float)) and 0 < confidence < 1):
+        raise ValueError(f"{F.where}: confidence must be a number between 0 and 1, such as 0.99, got {confidence!r}.")
     constant, asked = is_constant(F), method
     method, remarks = ("central", []) if constant else choose(F, method)
     if directions is None:
@@ -38,7 +42,10 @@ def examine(
     vacuous = all(row.verdict == "proves nothing" for row in rows)
     unstable = again is not None and not alike(g, again)
     if constant:
-        diagnosis = f"{F.who} does not depend on theta: it stays {F.value.sum():.6g}. Does it compute with the theta it is given?"
+        diagnosis = (
+            f"{F.who} stays {F.value.sum():.6g} when every entry of theta moves by a thousandth: it does not depend on theta here. "
+            "Does it compute with the theta it is given?"
+        )
     elif vacuous and not wrong:
         diagnosis = "This check proves nothing: the gradient is zero, or below what rounding leaves in the numeric one."
     else:
@@ -54,7 +61,7 @@ def examine(
     if unstable and not wrong and diagnosis is None:
         diagnosis = "The gradient of a second, identical call is another one."
     ok = not (wrong or vacuous or unstable or (directions and not found.certified))
-    notes = (*notes, *remarks, *_silent_blocks(rows), *_coarse(F, g, method))
+    notes = (*notes, *remarks, *_silent_blocks(rows), *getattr(found, "notes", ()), *_only_kinks(rows), *_coarse(F, g, method))
     return Report(
         subject, method, tuple(reversed(rows)), error, confidence if directions else None, directions, F.calls, diagnosis, notes, ok
     )
@@ -121,6 +128,12 @@ def _silent_blocks(rows):
     if not silent or len(silent) == len(rows):
         return []
     return [f"This check proves nothing for {', '.join(silent)}: zero, or below what rounding leaves, in both gradients."]
+
+
+def _only_kinks(rows):
+    at = [row.name for row in rows if row.kinks and row.kinks == np.prod(row.shape)]
+    text = "Every entry of {} is at a kink, between the slopes to its two sides: one by one none is wrong, which proves little."
+    return [text.format(", ".join(at))] if at else []
 
 
 def _coarse(F, g, method):

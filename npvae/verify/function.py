@@ -45,10 +45,11 @@ class Function:
     Raises TypeError or ValueError, in one sentence, for whatever f does that a loss must not do.
     """
 
-    def __init__(self, where, f, theta, parts=("f",), who="f"):
+    def __init__(self, where, f, theta, parts=None, who="f"):
         if not callable(f):
             raise TypeError(f"{where}: f must be a function of theta, got {type(f).__name__}; pass the function, not its value.")
-        self.where, self.f, self.parts, self.who = where, f, tuple(parts), who
+        self.where, self.f, self.who = where, f, who
+        self.alone, self.parts = parts is None, ("f",) if parts is None else tuple(parts)
         self.calls = 0
         self.noise = None  # of its values; see slopes.noise
         self.lone = not isinstance(theta, dict)
@@ -95,7 +96,7 @@ class Function:
         return self._numbers(value, np.iscomplexobj(vector), at)
 
     def _numbers(self, value, complex_argument, at):
-        values = [value] if self.parts == ("f",) else list(value)
+        values = [value] if self.alone else list(value)
         if len(values) != len(self.parts):
             raise ValueError(f"{self.where}: f gave {len(values)} parts, expected {len(self.parts)}: {', '.join(self.parts)}.")
         for v in values:

@@ -155,7 +155,7 @@ def factor(block, clues):
 def unknown_factor(block, clues):
     """a = c n for a number c that is not known: a fact, without a cause."""
     square = np.sum(block.n**2)
-    if block.entries < 3 or square == 0:
+    if square == 0:
         return
     c = float(np.sum(block.a * block.n) / square)
     residual = block.residual(c * block.n)
@@ -164,7 +164,7 @@ def unknown_factor(block, clues):
         text = (
             f"a constant factor, {c:.6g} times the numeric gradient everywhere; {c:.6g} is none of {tried}, nor a product of two."
         )
-        yield Fit("factor", 9, text, residual)
+        yield Fit("factor", 9, text, residual, weak=block.entries < 3)
 
 
 # --- terms of the loss ----------------------------------------------------------------------------------------------------------

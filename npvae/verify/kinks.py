@@ -2,7 +2,7 @@
 
 Near a kink, such as ReLU's at 0, a difference straddles two slopes and is neither. So the step shrinks from 1e-3 to 1e-14, and the
 slopes to the right and to the left are followed: of a smooth f they meet; a kink that lay within the step falls out of it; and at
-a kink exactly at theta they stay apart, where any value between them is a subgradient and none is wrong.
+a kink exactly at theta they stay apart, where a value between them is not called wrong.
 """
 
 from typing import NamedTuple
@@ -36,7 +36,9 @@ def second_look(F, j, analytic, numeric, sigma, rtol):
         return Look("kink" if low - slack <= analytic <= high + slack else "wrong", centers[best], gaps[best])
     change = np.append(np.abs(np.diff(centers)), np.inf)
     drift = np.minimum(change, np.roll(change, 1))  # from the centers of the steps next to it
-    best = int(np.argmin(gaps + drift + rounding))
+    apart = np.abs(centers - centers[:, None]) - gaps[:, None] - 2 * drift[:, None] - 5 * (rounding + rounding[:, None])
+    coarse = np.any(np.triu(apart, 1) > 0, axis=1)  # a shorter step sees another slope: f is steeper than this step can see
+    best = int(np.argmin(np.where(coarse, np.inf, gaps + drift + rounding)))
     size = max(abs(right[best]), abs(left[best]), abs(analytic))
     slack = rtol * size + 0.6 * gaps[best] + drift[best] + 5 * rounding[best]
     if abs(analytic - centers[best]) > slack:

@@ -1,5 +1,6 @@
 """Is the complex step exact for a function? Decided by test: np.abs, np.var and others do something else to complex numbers."""
 
+import contextlib
 import warnings
 
 import numpy as np
@@ -29,14 +30,39 @@ def complex_trap(F, seed=0):
         )
     if np.any(np.imag(value) != 0) or np.any(np.abs(value.real - F.value) > 1e-9 * np.abs(F.value) + 100 * noise(F)):
         return f"f is {value.sum():.6g} for theta as complex numbers, but {F.value.sum():.6g} for theta as real ones."
-    rng = np.random.default_rng(seed)
+    rng, blind = np.random.default_rng(seed), False
     for name, part in F.slices.items():
         d = np.zeros_like(F.theta)
         d[part] = rng.choice([-1.0, 1.0], part.stop - part.start) * power_of_two(np.maximum(1, np.abs(F.theta[part])))
         exact, verdict, difference = _against_differences(F, d)
         if verdict in ("kinks", "refuted") and not _only_kinks(F, d, part):
             return _likely_trap(name, exact, difference)
+        blind = blind or abs(exact) < 1e8 * 20 * noise(F) / STEPS["central"]  # so large is f that differences do not see much
+    unsafe = _asked_for(F) if blind else []
+    if unsafe:
+        return f"f uses np.{', np.'.join(unsafe)} of complex numbers, and is too large for differences to see whether it matters."
     return None
+
+
+def _asked_for(F):
+    """The names of the functions without a complex derivative that f was seen to use; not every use can be seen."""
+    seen = set()
+
+    class Watched(np.ndarray):
+        """An array that notes them, wherever it goes."""
+
+        def __array_ufunc__(self, ufunc, method, *inputs, out=None, **options):
+            if ufunc in (np.absolute, np.sign, np.conjugate) and any(np.iscomplexobj(a) for a in inputs):
+                seen.add(ufunc.__name__)
+            plain = [a.view(np.ndarray) if isinstance(a, Watched) else a for a in inputs]
+            if out is not None:
+                options["out"] = tuple(a.view(np.ndarray) if isinstance(a, Watched) else a for a in out)
+            result = getattr(ufunc, method)(*plain, **options)
+            return result.view(Watched) if isinstance(result, np.ndarray) else result
+
+    with contextlib.suppress(Exception):  # f may be no friend of subclasses; then nothing is known
+        F((F.theta + 0j).view(Watched), "complex theta")
+    return sorted(seen)
 
 
 def _against_differences(F, d):
