@@ -9,6 +9,13 @@ derivatives.py (the judges, on slopes.py; traps.py: is f fit for the complex ste
 compare.py and kinks.py (the verdict), doctor.py (names the bug; constants, hypotheses, arrangements, elementwise are its
 textbooks), report.py (what comes back). examine.py joins them; check.py, layer.py, likelihood.py and model.py are the four doors.
 mistakes/ is a museum: documented bugs that can be switched on.
+
+Limits. A check looks at one point theta, and proves that f and its gradient agree there, never that f is right. Differences see
+nothing below the rounding of f divided by the step; what that is stands in the report, and a block below it "proves nothing". The
+complex step judges no entry below 1e-13 of the largest. At a kink each entry is held between its own two slopes, which is less than
+to be a subgradient; where one entry moves several units off their kinks at once, Richardson may call a right slope wrong (the
+complex step does not). Beyond 2,000 parameters a block of less than 1e-5 of the whole is known less well than the others, and the
+report says how well.
 """
 
 from npvae.verify.check import check_gradient
