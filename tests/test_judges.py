@@ -169,6 +169,10 @@ FIT = {
 }
 
 
+if np.__version__ < "2":  # there the sign of a complex number is that of its real part, and sign(x) x is |x|
+    FIT["sign"] = UNFIT.pop("sign")[0]
+
+
 @pytest.mark.parametrize("name", UNFIT)
 def test_a_trap_is_found_and_named(name):
     f, words = UNFIT[name]
