@@ -145,3 +145,15 @@ def test_an_entry_a_million_times_smaller_than_the_largest_too(mnist_size):
     j = int(np.argmin(np.abs(everything - 1e-6 * everything.max())))
     report, where = plant(mnist_size, j, 0.01)
     assert not report.ok and (report.worst.name, report.worst.index) == where
+
+
+def test_in_a_large_weight_the_halves_of_mu_and_logvar_are_told_apart():
+    """Only some rows of it are differentiated, but whole ones."""
+    from npvae.verify.mistakes import planted
+
+    case = make_case(VAE, B=5, D=40, hidden=(60,), Z=4, beta=3.0)
+    assert case.model.params.size > 2000 and case.model.encoder.layers[-1].W.size > 256
+    with planted("kl_gradient_mean_missing"):
+        diagnosis = check_model(case.model, case.x, case.eps, case.beta).diagnosis
+    first = "encoder.2.b and encoder.2.W: columns 0..3 (mu): the gradient of the kl term is missing"
+    assert diagnosis.startswith(first) and "columns 4..7 (logvar) right" in diagnosis

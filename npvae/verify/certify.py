@@ -1,11 +1,10 @@
 """Gradients with too many entries to differentiate one by one: certified by random directions, or pinned to block and entry."""
 
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 
-from npvae.verify.compare import GRAINS, RTOL, judge
+from npvae.verify.compare import GRAINS, RTOL, Comparison, judge
 from npvae.verify.directions import chi2_lower_quantile, disagreements, worst_entry
 from npvae.verify.slopes import U, complex_noise, norm
 
@@ -13,22 +12,11 @@ TOLERANCE = {"complex": 1e-12, "richardson": 1e-5, "central": 1e-4, "forward": 1
 SAMPLE = 64  # entries of a large wrong block that the doctor gets to see; a block of up to 4 SAMPLE entries is shown whole
 
 
-class Certificate(NamedTuple):
-    """bound: the relative error of every block is below it, with the stated confidence (relative to the whole gradient, for
-    differences; notes name blocks so far below the whole that less is known of them); certified: it is as small as rounding allows;
-    seen: {name: (entries, numeric (n, parts))} of the suspected blocks; trap: an
-    entry where the complex step was found to err, in words, or None."""
-
-    bound: float
-    certified: bool
-    rows: list
-    seen: dict
-    trap: str | None
-    notes: list
-
-
 def certify(F, g, method, k, confidence, seed, grain=0.0, least=0.0):
-    """g (P,) against f along k random directions, and where they disagree, block by block and entry by entry."""
+    """g (P,) against f along k random directions, and where they disagree, block by block and entry by entry: -> Comparison.
+
+    Its error is a bound, with the stated confidence, of the relative error of every block (of the whole, for differences; the notes
+    name blocks so far below the whole that less is known of them); seen: the suspected blocks, or a sample of them."""
     factor = 1 / np.sqrt(chi2_lower_quantile(k, 1 - confidence))
     for measured in (False, True):
         sizes, left = _sizes(F, g, method, measured, least)
@@ -46,11 +34,11 @@ def certify(F, g, method, k, confidence, seed, grain=0.0, least=0.0):
     rows = {name: row for name, (_, row, _) in judged.items()}
     if fine and bound >= 1:  # a gradient of zeros would pass as well
         rows = {name: row if row.verdict == "wrong" else replace(row, verdict="proves nothing") for name, row in rows.items()}
-    return Certificate(
-        bound,
-        all(rows[name].verdict != "wrong" and rows[name].kinks for name in suspects),
+    return Comparison(
         list(rows.values()),
         {name: (judged[name][0].entries, judged[name][0].parts) for name in suspects},
+        bound,
+        all(rows[name].verdict != "wrong" and rows[name].kinks for name in suspects),
         next((trap for _, _, trap in judged.values() if trap), None),
         _less_known(F, g, sizes, bound) if method == "complex" else [],
     )
@@ -116,9 +104,14 @@ def _suspects(F, g, method, left, factor, seed):
 
 
 def _sample(F, g, part, method, seed):
-    """Entries of a suspected block: all of a small one; of a large one some, and the one that bisection finds."""
+    """Entries of a suspected block: all of a small one; of a large one some, and the one that bisection finds; as whole rows of a
+    matrix that is not wide, so that the doctor can tell its columns apart."""
     n = part.stop - part.start
     if n <= 4 * SAMPLE:
         return np.arange(part.start, part.stop)
-    drawn = part.start + np.random.default_rng(seed).choice(n, SAMPLE, replace=False)
-    return np.unique(np.append(drawn, worst_entry(F, g, part, method, seed)))
+    rng, pinned = np.random.default_rng(seed), worst_entry(F, g, part, method, seed) - part.start
+    width = next(shape for shape, p in zip(F.shapes.values(), F.slices.values()) if p == part)[-1]
+    if width <= SAMPLE:
+        rows = np.unique(np.append(rng.choice(n // width, 2 * SAMPLE // width, replace=False), pinned // width))
+        return part.start + (rows[:, None] * width + np.arange(width)).ravel()
+    return part.start + np.unique(np.append(rng.choice(n, SAMPLE, replace=False), pinned))

@@ -5,7 +5,7 @@ import copy
 import numpy as np
 
 from npvae.verify.compare import GRAINS
-from npvae.verify.examine import CONFIDENCE, examine
+from npvae.verify.examine import CONFIDENCE, Hints, examine
 from npvae.verify.function import Function, untouched
 
 
@@ -48,7 +48,7 @@ def check_gradient(
             F = _with_terms(F, terms, theta)
         return examine(
             F, g, subject=where, method=method, rtol=rtol, directions=directions, confidence=confidence, seed=seed,
-            again=again, constants=constants, notes=_about_float32(theta) + _about_grain(grain), grain=grain,
+            hints=Hints(again=again, constants=constants), notes=_about_float32(theta) + _about_grain(grain), grain=grain,
         )  # fmt: skip
 
 

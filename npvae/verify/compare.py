@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from npvae.verify.kinks import second_look
-from npvae.verify.slopes import STEPS, U, along, complex_noise, noise, scaled_step, steady
+from npvae.verify.slopes import STEPS, U, along, complex_noise, noise, norm, scaled_step, steady
 
 RTOL = {"complex": 1e-9, "richardson": 1e-6, "central": 1e-5, "forward": 1e-4}
 ACROSS = 1000 * U  # of the largest entry of all: 1 - y^2 of a saturated unit is as coarse, and its block may have no other
@@ -59,13 +59,16 @@ class Judged(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """rows: one a block, in forward order; seen: {name: (entries, the numeric derivative of each part (n, parts))}; numeric: of
-    f (P,); trap: an entry where the complex step was found to err, in words, or None."""
+    """rows: one a block, in forward order; seen: {name: (entries (n,), the numeric derivative of each part (n, parts))} of those
+    that the doctor may look at; error: |grad - numeric| / |numeric|, or its upper bound; certified: the error is as small as
+    rounding allows; trap: an entry where the complex step was found to err, in words, or None; notes: what else to know."""
 
     rows: list
     seen: dict
-    numeric: np.ndarray
+    error: float
+    certified: bool
     trap: str | None
+    notes: list
 
 
 def compare(F, g, method, rtol, grain=0.0, least=0.0):
@@ -73,11 +76,14 @@ def compare(F, g, method, rtol, grain=0.0, least=0.0):
     judged = {
         name: judge(F, g, name, np.arange(part.start, part.stop), method, rtol, grain, least) for name, part in F.slices.items()
     }
+    rows, numeric = [row for _, row, _ in judged.values()], np.concatenate([found.numeric for found, _, _ in judged.values()])
     return Comparison(
-        [row for _, row, _ in judged.values()],
+        rows,
         {name: (found.entries, found.parts) for name, (found, _, _) in judged.items()},
-        np.concatenate([found.numeric for found, _, _ in judged.values()]),
+        norm(g - numeric) / (norm(numeric) or 1.0),
+        all(row.verdict != "wrong" for row in rows),
         next((trap for _, _, trap in judged.values() if trap), None),
+        [],
     )
 
 

@@ -5,7 +5,7 @@ import inspect
 
 import numpy as np
 
-from npvae.verify.examine import examine
+from npvae.verify.examine import Hints, examine
 from npvae.verify.function import Function, alike, array
 
 COARSE = 4 * np.finfo(float).eps  # of dy: what the derivative of an activation, 1 - y^2, may be off by where it saturates
@@ -40,10 +40,11 @@ def check_layer(layer, x, dy=None, *, method="auto", rtol=None, directions=None,
     first, second, trouble = _backward_calls(where, twin, F, x, dy)
     constants = {"B": len(y), "n_in": int(np.prod(x.shape[1:])), "n_out": int(np.prod(y.shape[1:]))}
     local = {"x": {"x": x, "y": y, "dy": dy}} if _element_by_element(twin, x, y) else None
+    constants = {name: n for name, n in constants.items() if n > 1}
     report = examine(
-        F, first, subject=where, method=method, rtol=rtol, directions=directions, seed=seed, again=second,
-        constants={name: n for name, n in constants.items() if n > 1}, tensors=local, suspects={"x": _wrong_dx(twin, x, y, dy)},
-        parts_are="rows", notes=_unseen(where, layer, twin), least=COARSE * float(np.max(np.abs(dy))),
+        F, first, subject=where, method=method, rtol=rtol, directions=directions, seed=seed,
+        hints=Hints(second, constants, tensors=local, suspects={"x": _wrong_dx(twin, x, y, dy)}, parts_are="rows"),
+        notes=_unseen(where, layer, twin), least=COARSE * float(np.max(np.abs(dy))),
     )  # fmt: skip
     return report.but(trouble) if trouble else report
 

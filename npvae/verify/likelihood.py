@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from npvae.verify.examine import examine
+from npvae.verify.examine import Hints, examine
 from npvae.verify.function import Function, array
 from npvae.verify.layer import in_dtype, parameters_of
 
@@ -41,6 +41,6 @@ def check_likelihood(likelihood, out, x, *, method="auto", rtol=None, directions
     constants = {name: n for name, n in {"B": len(out), "D": x.shape[-1]}.items() if n > 1}
     y = twins[np.float64].mean(out) if hasattr(likelihood, "mean") else None
     return examine(
-        F, gradients[0], subject=where, method=method, rtol=rtol, directions=directions, seed=seed, again=gradients[1],
-        constants=constants, tensors={"out": {"y": y}} if np.shape(y) == out.shape else None, parts_are="rows",
+        F, gradients[0], subject=where, method=method, rtol=rtol, directions=directions, seed=seed,
+        hints=Hints(gradients[1], constants, tensors={"out": {"y": y}} if np.shape(y) == out.shape else None, parts_are="rows"),
     )  # fmt: skip

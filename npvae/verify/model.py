@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from npvae.verify.examine import CONFIDENCE, examine
+from npvae.verify.examine import CONFIDENCE, Hints, examine
 from npvae.verify.function import Function
 from npvae.verify.layer import check_layer
 from npvae.verify.likelihood import check_likelihood
@@ -31,8 +31,8 @@ def check_model(
     sizes = {"B": len(x), "D": np.size(x) // len(x), "Z": getattr(model, "latent_dim", 1), "beta": float(beta)}
     constants = {name: size for name, size in sizes.items() if size not in (0, 1)}  # the others leave no trace
     report = examine(
-        F, first, subject=where, method=method, rtol=rtol, directions=directions, confidence=confidence, seed=seed, again=second,
-        constants=constants, notes=_own_dtype(model, first, x, eps, arguments),
+        F, first, subject=where, method=method, rtol=rtol, directions=directions, confidence=confidence, seed=seed,
+        hints=Hints(again=second, constants=constants), notes=_own_dtype(model, first, x, eps, arguments),
     )  # fmt: skip
     if report.ok:
         return report
@@ -128,7 +128,7 @@ def _check_sampling(model, x, eps, arguments, seed):
     g = F.gradient({"mu": handed["dcode"][:, :Z], "logvar": handed["dcode"][:, Z:]}, "the gradient")
     noise = {"eps": eps, "eps of the rows in reverse": eps[::-1], "eps of the next row": np.roll(eps, -1, axis=0)}
     local = {"sigma": np.exp(0.5 * logvar), "sigma^2": np.exp(logvar), "mu": mu, "logvar": logvar, **noise}
-    return examine(F, g, subject="sampling", seed=seed, tensors={"mu": local, "logvar": local})
+    return examine(F, g, subject="sampling", seed=seed, hints=Hints(tensors={"mu": local, "logvar": local}))
 
 
 def _parts_with_inputs(model, x, eps, arguments):
