@@ -387,3 +387,34 @@ def test_a_check_at_a_minimum_proves_nothing_and_is_not_ok(method):
     report = check_gradient(lambda t: np.sum((t - X) ** 2), X, np.zeros(5), method=method)
     assert not report.ok and report.vacuous and "proves nothing" in report.diagnosis
     assert "NOT verified" in str(report).splitlines()[0]
+
+
+def test_the_worst_entry_is_a_wrong_one_even_beside_a_kink_that_differs_more():
+    theta = {"k": np.zeros(1), "w": np.array([0.5, 2.0])}
+    report = check_gradient(
+        lambda t: float(np.sum(np.maximum(t["k"], 0)) + np.sum(t["w"] ** 2)), theta, {"k": np.array([0.9]), "w": 2.001 * theta["w"]}
+    )
+    assert report.worst.name == "w" and [row.kinks for row in report.rows] == [0, 1]
+
+
+def test_a_single_wrong_entry_is_pointed_at():
+    grad = tanh_slope(X)
+    grad[2] += 0.1234
+    assert "4 of the 5 entries are right: what is special about theta[2]?" in str(check_gradient(sum_tanh, X, grad))
+
+
+def test_of_several_wrong_blocks_without_explanation_the_first_from_the_loss_is_where_to_start():
+    noise = np.random.default_rng(5)
+    grad = {name: g + noise.normal(size=g.shape) for name, g in loss_gradient(W).items()}
+    assert "Start with b, the first wrong block from the loss back" in str(check_gradient(loss, W, grad))
+
+
+def test_a_gradient_that_is_right_only_the_first_time_is_told_even_if_the_doctor_has_no_word_for_it():
+    calls = []
+
+    def grad(t):
+        calls.append(t)
+        return tanh_slope(t) * (1 + 1e-11 * (len(calls) - 1))
+
+    report = check_gradient(sum_tanh, X, grad)
+    assert not report.ok and report.diagnosis == "The gradient of a second, identical call is another one."

@@ -432,3 +432,51 @@ def test_an_activation_whose_slope_has_no_name_gets_no_false_formula():
 def test_a_wrong_gradient_without_a_pattern_says_where_to_go_on():
     report = check_layer(changed(Softmax, lambda self, dy, y: dy * np.cos(y)), X)
     assert f"Derive the line that computes dx again; write it out for its worst entry, x{list(report.worst.index)}." in str(report)
+
+
+def test_a_layer_of_which_only_some_entries_mix_is_no_activation():
+    class Half:
+        """The first column alone, the others turned round."""
+
+        def forward(self, x):
+            return np.concatenate([x[:, :1], x[:, :0:-1] * x[:, 1:]], axis=1), x
+
+        def backward(self, dy, x):
+            return dy
+
+    diagnosis = check_layer(Half(), X).diagnosis
+    assert diagnosis is None or "activation" not in diagnosis
+
+
+def test_what_a_layer_keeps_beside_its_parameters_is_no_parameter():
+    class Keeps(Affine):
+        def __init__(self):
+            super().__init__()
+            self.running_mean = np.zeros(3)
+
+    assert check_layer(Keeps(), X).notes == ()
+
+    class Remembers:
+        """As a layer is that has been used: x and dx stand in it."""
+
+        def __init__(self):
+            self.x, self.dx = X.copy(), X.copy()
+
+        def forward(self, x):
+            self.x = x
+            return np.tanh(x), np.tanh(x)
+
+        def backward(self, dy, y):
+            self.dx = dy * (1 - y**2)
+            return self.dx
+
+    assert check_layer(Remembers(), X).ok
+
+
+def test_a_likelihood_that_forgets_the_weights_of_the_examples_is_wrong():
+    class Forgets(Bernoulli):
+        def nll_and_grad(self, out, x, dnll=None):
+            return super().nll_and_grad(out, x, np.full(len(out), np.mean(dnll)))
+
+    out, x = RNG.normal(size=(5, 3)), RNG.uniform(size=(5, 3))
+    assert check_likelihood(Bernoulli(), out, x).ok and not check_likelihood(Forgets(), out, x).ok

@@ -157,3 +157,29 @@ def test_in_a_large_weight_the_halves_of_mu_and_logvar_are_told_apart():
         diagnosis = check_model(case.model, case.x, case.eps, case.beta).diagnosis
     first = "encoder.2.b and encoder.2.W: columns 0..3 (mu): the gradient of the kl term is missing"
     assert diagnosis.startswith(first) and "columns 4..7 (logvar) right" in diagnosis
+
+
+def test_of_two_wrong_layers_the_one_nearer_to_the_loss_is_blamed():
+    case = make_case(VAE)
+    for layer in (case.model.encoder.layers[0], case.model.decoder.layers[2]):
+        layer.__class__ = wrong_dense(lambda dW: 1.01 * dW)
+    assert "The backward of decoder.2 (Wrong)" in check_model(case.model, case.x, case.eps).diagnosis
+
+
+def test_a_layer_at_which_nothing_can_be_proved_is_not_blamed():
+    case = make_case(VAE, activation=ReLU)
+    case.model.decoder.layers[0].b = np.full(5, -100.0)  # the ReLU after it lets nothing through
+    case.model.encoder.layers[2].__class__ = wrong_dense(lambda dW: 1.01 * dW)
+    assert "The backward of encoder.2 (Wrong)" in check_model(case.model, case.x, case.eps).diagnosis
+
+
+def test_the_noise_of_other_rows_is_recognized(monkeypatch):
+    from npvae.models import vae
+
+    def reversed_rows(dz, cache):
+        sigma, eps = cache
+        return dz, 0.5 * sigma * eps[::-1] * dz
+
+    monkeypatch.setattr(vae, "reparameterize_backward", reversed_rows)
+    case = make_case(VAE)
+    assert "eps of the rows in reverse in place of eps" in check_model(case.model, case.x, case.eps).diagnosis

@@ -70,7 +70,7 @@ def _wrong_dx(layer, x, y, dy):
     wrong = {
         f"dy {name} in place of dy {name}^T: the weight is not transposed.": dy @ W
         for name, W in weights.items()
-        if W.shape == (dy.shape[1], x.shape[-1]) == W.shape[::-1]
+        if W.shape == (dy.shape[1], x.shape[-1])
     }
     if x.shape == y.shape:
         alone = "as if each output depended on its own input alone; here it depends on several"
