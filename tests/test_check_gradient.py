@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from losses import W, X, loss, loss_gradient, sum_tanh, tanh_slope
 
-from npvae.verify import check_gradient
+from npvae.verify import Report, check_gradient
+from npvae.verify.compare import Row
 
 METHODS = ("auto", "richardson", "central", "forward")
 # --- the verdict ----------------------------------------------------------------------------------------------------------------
@@ -389,12 +390,10 @@ def test_a_check_at_a_minimum_proves_nothing_and_is_not_ok(method):
     assert "NOT verified" in str(report).splitlines()[0]
 
 
-def test_the_worst_entry_is_a_wrong_one_even_beside_a_kink_that_differs_more():
-    theta = {"k": np.zeros(1), "w": np.array([0.5, 2.0])}
-    report = check_gradient(
-        lambda t: float(np.sum(np.maximum(t["k"], 0)) + np.sum(t["w"] ** 2)), theta, {"k": np.array([0.9]), "w": 2.001 * theta["w"]}
-    )
-    assert report.worst.name == "w" and [row.kinks for row in report.rows] == [0, 1]
+def test_the_worst_row_is_a_wrong_one_even_beside_one_that_is_nothing_but_rounding():
+    rounding = Row("r", (1,), (0,), 1e-20, 0.0, 1.0, 1e-20, "proves nothing")
+    wrong = Row("w", (1,), (0,), 1.0, 1.000001, 1e-6, 1e-14, "wrong", 1)
+    assert Report("check_gradient", "complex", (rounding, wrong), 1e-6, ok=False).worst is wrong
 
 
 def test_a_single_wrong_entry_is_pointed_at():

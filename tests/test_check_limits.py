@@ -72,6 +72,16 @@ def test_the_step_shrinks_at_the_edge_of_a_domain(f, slope, at):
     assert not check_gradient(f, at, 1.01 * slope(at)).ok
 
 
+def test_a_function_steeper_than_the_first_steps_can_see_is_not_called_wrong():
+    x = np.random.default_rng(1).normal(size=16)
+
+    def f(t):
+        return np.exp(-(np.linalg.norm(t / 1e-9) ** 2) / 2)  # 0 at any step of 1e-8
+
+    grad = -x / 1e-9 * f(x * 1e-9)
+    assert check_gradient(f, x * 1e-9, grad).ok and not check_gradient(f, x * 1e-9, 1.01 * grad).ok
+
+
 def test_a_block_of_kinks_only_is_told_to_prove_little():
     report = check_gradient(lambda t: np.max(t), np.ones(4), np.full(4, 0.9))
     assert "Every entry of theta is at a kink" in report.notes[0]

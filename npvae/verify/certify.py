@@ -49,7 +49,7 @@ def _less_known(F, g, sizes, bound):
     notes = []
     for (name, part), size in zip(F.slices.items(), sizes):
         own = norm(g[part])
-        if 0 < own < 0.99 * size and bound * size > 1e-12 * own:
+        if 0 < own < 0.99 * size:
             known = f"certified to {bound * size / own:.0e} of itself only" if bound * size < 0.1 * own else "not certified"
             notes.append(f"{name} is small beside the rest: {known}; check it alone.")
     return notes
