@@ -7,7 +7,7 @@ from npvae.core.likelihoods import Bernoulli, Gaussian
 from npvae.models.autoencoder import Autoencoder
 from npvae.models.vae import VAE
 
-LAYERS = {kind.__name__: kind for kind in (Tanh, ReLU, Softplus, Sigmoid, Bernoulli, Gaussian)}
+LAYERS = {kind.__name__: kind for kind in (Dense, Tanh, ReLU, Softplus, Sigmoid, Bernoulli, Gaussian)}  # beyond/ adds its own
 MODELS = {kind.__name__: kind for kind in (VAE, Autoencoder)}
 
 
@@ -25,9 +25,10 @@ def _layer(config, dtype):
     arguments = {name: value for name, value in config.items() if name != "type"}
     if config["type"] == "Chain":
         return Chain([_layer(inner, dtype) for inner in config["layers"]])
-    if config["type"] == "Dense":
-        return Dense(**arguments, rng=np.random.default_rng(0), dtype=dtype)
-    return _lookup(LAYERS, "layer or likelihood", config["type"])(**arguments)
+    kind = _lookup(LAYERS, "layer or likelihood", config["type"])
+    if kind.parameters:  # drawn here, to be overwritten
+        arguments |= {"rng": np.random.default_rng(0), "dtype": dtype}
+    return kind(**arguments)
 
 
 def _lookup(known, what, name):
