@@ -7,9 +7,12 @@ from importlib.resources import files
 
 import numpy as np
 import pytest
+from idx_files import IMAGES, LABELS, idx, write_mnist_format
 
 from npvae.data import Dataset, load_arrays, load_dataset, load_digits, load_fashion_mnist, load_idx_folder, load_mnist, read_idx
 from npvae.data.dataset import scaled
+from npvae.data.mnist import SOURCES
+from npvae.data.source import check
 
 # --- the digits -----------------------------------------------------------------------------------------------------------------
 
@@ -95,27 +98,6 @@ def test_a_data_set_that_does_not_fit_together_is_refused(arguments, message):
 
 # --- IDX files --------------------------------------------------------------------------------------------------------------------
 
-IMAGES = np.random.default_rng(0).integers(0, 256, (5, 3, 4), dtype=np.uint8)
-LABELS = np.array([3, 1, 4, 1, 5], np.uint8)
-
-
-def idx(array):
-    """The bytes of an IDX file."""
-    return b"\x00\x00\x08" + bytes([array.ndim]) + b"".join(n.to_bytes(4, "big") for n in array.shape) + array.tobytes()
-
-
-def write_mnist_format(folder, suffix=".gz", **replaced):
-    folder.mkdir(exist_ok=True)
-    contents = {
-        "train-images-idx3-ubyte": idx(IMAGES),
-        "train-labels-idx1-ubyte": idx(LABELS),
-        "t10k-images-idx3-ubyte": idx(IMAGES[:2]),
-        "t10k-labels-idx1-ubyte": idx(LABELS[:2]),
-    }
-    for name, content in (contents | {key.replace("_", "-"): value for key, value in replaced.items()}).items():
-        (folder / f"{name}{suffix}").write_bytes(gzip.compress(content) if suffix else content)
-    return folder
-
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
 @pytest.mark.parametrize("array", [IMAGES, LABELS, IMAGES[:0]], ids=["images", "labels", "no images"])
@@ -170,7 +152,7 @@ def test_files_that_do_not_match_or_are_missing(tmp_path):
         load_idx_folder(write_mnist_format(tmp_path / "b", t10k_images_idx3_ubyte=idx(LABELS[:2])))
     folder = write_mnist_format(tmp_path / "c")
     (folder / "t10k-labels-idx1-ubyte.gz").unlink()
-    with pytest.raises(FileNotFoundError, match=r"c: t10k-labels-idx1-ubyte.gz is not there \(nor t10k-labels-.*NPVAE_DATA"):
+    with pytest.raises(FileNotFoundError, match=r"c: t10k-labels-idx1-ubyte.gz is not there \(nor t10k-labels-.*into that folder"):
         load_idx_folder(folder)
 
 
@@ -186,7 +168,9 @@ def test_where_mnist_is_looked_for(tmp_path, monkeypatch):
     assert fashion.name == "fashion-mnist" and fashion.train_labels.tolist() == LABELS[::-1].tolist()
     monkeypatch.delenv("NPVAE_DATA")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    with pytest.raises(FileNotFoundError, match="cache/npvae: train-images-idx3-ubyte.gz is not there"):
+    with pytest.raises(
+        FileNotFoundError, match="cache/npvae/mnist: train-images-idx3-ubyte.gz is not there .*NPVAE_DATA.*--download"
+    ):
         load_mnist()
     (tmp_path / "cache" / "npvae").mkdir(parents=True)
     write_mnist_format(tmp_path / "cache" / "npvae" / "mnist")
@@ -204,6 +188,24 @@ def test_mnist_is_the_published_one():
     assert mnist.train.mean(dtype=np.float64) / 255 == pytest.approx(0.1306604763, abs=5e-11)
     assert np.bincount(mnist.train_labels).tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
     assert mnist.train_labels[:5].tolist() == [5, 0, 4, 1, 9] and mnist.scale == 255.0
+
+
+@pytest.mark.skipif(not (MNIST.parent / "fashion-mnist").is_dir(), reason="Fashion-MNIST is not on this machine; set NPVAE_DATA")
+def test_fashion_mnist_is_the_published_one():
+    fashion = load_fashion_mnist()
+    assert fashion.train.shape == (60_000, 784) and fashion.test.shape == (10_000, 784) and fashion.image_shape == (28, 28)
+    assert fashion.train.mean(dtype=np.float64) / 255 == pytest.approx(0.2860, abs=5e-5)
+    assert fashion.test.mean(dtype=np.float64) / 255 == pytest.approx(0.2868, abs=5e-5)
+    assert np.bincount(fashion.train_labels).tolist() == [6000] * 10 and np.bincount(fashion.test_labels).tolist() == [1000] * 10
+
+
+@pytest.mark.parametrize("name", ["mnist", "fashion-mnist"])
+def test_the_checksums_are_those_of_the_published_files(name):
+    """What a download is held to, held against the files of this machine."""
+    source, paths = SOURCES[name], [MNIST.parent / name / file for file in SOURCES[name].files]
+    if not all(path.is_file() for path in paths):
+        pytest.skip(f"the gzipped files of {source.title} are not on this machine; set NPVAE_DATA")
+    assert [len(check(path, source)) for path in paths] == [size for _, size in source.files.values()]
 
 
 # --- arrays of one's own --------------------------------------------------------------------------------------------------------
@@ -321,5 +323,8 @@ def test_a_data_set_by_name_file_or_folder(tmp_path):
     (tmp_path / "images").write_bytes(idx(IMAGES))
     data = load_dataset(tmp_path / "images")
     assert (len(data.train), len(data.test), data.scale, data.image_shape) == (4, 1, 255.0, (3, 4))
-    with pytest.raises(FileNotFoundError, match="data 'digit': no such file, and no data set of that name; there are digits"):
+    (tmp_path / "molecules.txt").write_text("CC\nCO\nC=O\n")
+    assert load_dataset(tmp_path / "molecules.txt").alphabet == " =CO"
+    everything = "there are digits, mnist, fashion-mnist, binarized-mnist, paraboloid, ring, two-moons, spiral, grid"
+    with pytest.raises(FileNotFoundError, match=f"data 'digit': no such file, and no data set of that name; {everything}"):
         load_dataset("digit")

@@ -17,20 +17,24 @@ def load_arrays(path, test_fraction=0.1):
     Where there is no `test`, the last tenth of the rows is held out. More than two axes are flattened, the shape remembered.
     Raises ValueError if the file is no such archive, FileNotFoundError if it is not there.
     """
+    return from_arrays(path, read_arrays(path), test_fraction)
+
+
+def read_arrays(path):
+    """The arrays of a .npz file by their keys, or that of a .npy file as `train`; errors as for `load_arrays`."""
     path = pathlib.Path(path)
     try:
         with path.open("rb") as f:  # numpy.load leaves a file that it opens itself open when the archive is damaged
             content = np.load(f, allow_pickle=False)
-            arrays = dict(content) if isinstance(content, np.lib.npyio.NpzFile) else {"train": content}
+            return dict(content) if isinstance(content, np.lib.npyio.NpzFile) else {"train": content}
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: there is no such file.") from None
     except Exception as error:  # numpy.load raises six different types on damaged files
         raise ValueError(f"{path}: cannot be read as .npy or .npz without pickle ({type(error).__name__}: {error}).") from error
-    return from_arrays(path, arrays, test_fraction)
 
 
-def from_arrays(path, arrays, test_fraction=0.1):
-    """The same from arrays in memory, a dict with the KEYS; `path` gives the name and stands in the errors."""
+def from_arrays(path, arrays, test_fraction=0.1, name=None):
+    """The same from arrays in memory, a dict with the KEYS; `path` stands in the errors and gives the name where there is none."""
     path, arrays = pathlib.Path(path), dict(arrays)
     if "train" not in arrays and len(arrays) == 1:
         arrays = {"train": next(iter(arrays.values()))}
@@ -44,7 +48,7 @@ def from_arrays(path, arrays, test_fraction=0.1):
     scale = _scale(path, train, given)
     if "test" not in arrays:
         arrays = _hold_out(path, arrays, test_fraction)
-    return Dataset(name=path.stem, scale=scale, image_shape=image_shape, **arrays)
+    return Dataset(name=name or path.stem, scale=scale, image_shape=image_shape, **arrays)
 
 
 def _rows(path, name, a, dtype):

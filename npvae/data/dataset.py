@@ -1,8 +1,10 @@
 """A data set as it lies in memory: images as uint8 with their scale, or floats, in fixed splits."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+
+from npvae.data.standardize import Standardization
 
 
 @dataclass(frozen=True)
@@ -10,6 +12,8 @@ class Dataset:
     """Rows of data in fixed splits. Integers stay uint8 in memory; x / scale is in [0, 1]. Floats are used as they are, scale None.
 
     train, valid (or None), test: (N, D); labels: (N,) integers or None; image_shape: (height, width), or (D,) for plain rows.
+    alphabet: for strings as one-hot rows, their letters; image_shape is (length, letters) then. standardization: how the rows were
+    standardized, or None.
     """
 
     name: str
@@ -21,6 +25,8 @@ class Dataset:
     valid_labels: np.ndarray | None = None
     test_labels: np.ndarray | None = None
     image_shape: tuple[int, ...] = ()
+    alphabet: str | None = None
+    standardization: Standardization | None = None
 
     def __post_init__(self):
         D = self.train.shape[-1]
@@ -38,6 +44,13 @@ class Dataset:
                 raise ValueError(f"{where}: integers need a scale (255 for 8-bit images), floats have none; got {rows.dtype}.")
         if int(np.prod(self.image_shape)) != D:
             raise ValueError(f"data set {self.name!r}: image_shape {self.image_shape} does not have {D} pixels.")
+        if self.alphabet is not None and self.image_shape[1:] != (len(self.alphabet),):
+            raise ValueError(
+                f"data set {self.name!r}: an alphabet of {len(self.alphabet)} letters needs image_shape (length, "
+                f"{len(self.alphabet)}), got {self.image_shape}."
+            )
+        if self.standardization is not None and (self.scale is not None or self.standardization.mean.shape != (D,)):
+            raise ValueError(f"data set {self.name!r}: standardized rows are floats, and their mean and std have {D} values each.")
 
     def splits(self):
         """Yield (name, rows, labels or None) of the splits that are there."""
@@ -52,6 +65,20 @@ class Dataset:
         if rows is None:
             raise ValueError(f"data set {self.name!r} has no {split} split.")
         return scaled(rows, self.scale, dtype)
+
+    def standardized(self, by=None):
+        """The same data with columns of mean 0 and variance 1: numbers of the *training* rows, or given ones, used for every split.
+
+        by: a Standardization, for instance the one that a model was trained with. Integers are scaled to [0, 1] before and become
+        float32; floats keep their dtype. Raises ValueError for strings, and for what is standardized already.
+        """
+        if self.standardization is not None or self.alphabet is not None:
+            reason = "is standardized already" if self.alphabet is None else "holds strings, letters by 0 and 1"
+            raise ValueError(f"data set {self.name!r} {reason}; it cannot be standardized.")
+        dtype = np.float32 if self.scale is not None else self.train.dtype
+        floats = {split: self.floats(split, dtype) for split, _, _ in self.splits()}
+        by = Standardization.of(floats["train"]) if by is None else by
+        return replace(self, scale=None, standardization=by, **{split: by.apply(x) for split, x in floats.items()})
 
 
 def scaled(rows, scale, dtype):

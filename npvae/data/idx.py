@@ -1,7 +1,6 @@
 """MNIST's own file format, IDX: four bytes that say type and rank, the lengths, the bytes; plain or gzipped."""
 
 import gzip
-import os
 import pathlib
 import zlib
 
@@ -50,38 +49,11 @@ def load_idx_folder(folder, name=None):
     return Dataset(name=name or folder.name, scale=255.0, image_shape=images.shape[1:], **arrays)
 
 
-def load_mnist(root=None):
-    """MNIST (LeCun, Cortes, Burges): 60,000 training and 10,000 test images of 28 x 28 pixels, from files on this machine.
-
-    root: a folder that holds mnist/ (or the four files themselves); else $NPVAE_DATA; else ~/.cache/npvae.
-    Raises FileNotFoundError that says which files it looked for, and where."""
-    return _load("mnist", root)
-
-
-def load_fashion_mnist(root=None):
-    """Fashion-MNIST (Xiao, Rasul, Vollgraf 2017): MNIST's format and sizes, ten kinds of clothing; root as for `load_mnist`."""
-    return _load("fashion-mnist", root)
-
-
-def data_root(root=None):
-    """Where data sets lie: root, else $NPVAE_DATA, else a per-user cache."""
-    if root is not None:
-        return pathlib.Path(root)
-    cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
-    return pathlib.Path(os.environ.get("NPVAE_DATA") or cache / "npvae")
-
-
-def _load(name, root):
-    root = data_root(root)
-    return load_idx_folder(root / name if (root / name).is_dir() else root, name)
-
-
 def _find(folder, file):
     for path in (folder / f"{file}.gz", folder / file):
         if path.is_file():
             return path
     raise FileNotFoundError(
         f"{folder}: {file}.gz is not there (nor {file}). Put the four MNIST-format files, "
-        f"{', '.join(f'{n}.gz' for pair in NAMES.values() for n in pair)}, into that folder, or say with root= or NPVAE_DATA "
-        "where they are."
+        f"{', '.join(f'{n}.gz' for pair in NAMES.values() for n in pair)}, into that folder."
     )
