@@ -20,7 +20,7 @@ def batches(binarize=None, model=None, rows=None, **options):
 def in_order(training, epoch):
     """The rows that an epoch drew, back in their original order."""
     order = stream(ROOT, SHUFFLE, epoch).permutation(len(training.data))
-    drawn = np.concatenate([x for x, _ in training.epoch(epoch)])
+    drawn = np.concatenate([x for x, *_ in training.epoch(epoch)])
     return drawn[np.argsort(order)]
 
 
@@ -37,12 +37,12 @@ def test_no_two_streams_draw_the_same():
 
 def test_every_row_comes_once_an_epoch_scaled_in_an_order_of_its_own():
     training = batches()
-    sizes = [len(x) for x, _ in training.epoch(1)]
+    sizes = [len(x) for x, *_ in training.epoch(1)]
     assert sizes == [5, 5, 5, 5, 3] and len(training) == STEPS
     expected = grey_data().train.astype(np.float32) / np.float32(255)
     for epoch in (1, 2):
         np.testing.assert_array_equal(in_order(training, epoch), expected)
-    first, second = (np.concatenate([x for x, _ in training.epoch(epoch)]) for epoch in (1, 2))
+    first, second = (np.concatenate([x for x, *_ in training.epoch(epoch)]) for epoch in (1, 2))
     assert not np.array_equal(first, expected) and not np.array_equal(first, second), "shuffled, and anew each epoch"
 
 
@@ -52,22 +52,22 @@ def test_starting_in_the_middle_gives_what_would_have_come(binarize):
     for start in range(STEPS + 1):
         rest = list(batches(binarize).epoch(3, start=start))
         assert len(rest) == STEPS - start
-        for (x, eps), (x_whole, eps_whole) in zip(rest, whole[start:]):
+        for (x, eps, _), (x_whole, eps_whole, _) in zip(rest, whole[start:]):
             np.testing.assert_array_equal(x, x_whole)
             np.testing.assert_array_equal(eps, eps_whole)
 
 
 def test_the_noise_is_fresh_in_every_batch_and_epoch():
-    drawn = [eps for epoch in (1, 2) for _, eps in batches().epoch(epoch)]
+    drawn = [eps for epoch in (1, 2) for _, eps, _ in batches().epoch(epoch)]
     values = np.concatenate([eps.ravel() for eps in drawn])
     assert len(np.unique(values)) == values.size
     assert drawn[0].dtype == np.float32
 
 
 def test_noise_has_an_axis_of_samples_if_an_objective_asks_for_them():
-    shapes = [eps.shape for _, eps in batches(samples=4).epoch(1)]
+    shapes = [eps.shape for _, eps, _ in batches(samples=4).epoch(1)]
     assert shapes == [(4, 5, 2)] * 4 + [(4, 3, 2)]
-    assert [eps for _, eps in batches(model=make_model(kind=Autoencoder), samples=4).epoch(1)] == [None] * STEPS
+    assert [eps for _, eps, _ in batches(model=make_model(kind=Autoencoder), samples=4).epoch(1)] == [None] * STEPS
 
 
 def test_a_threshold_makes_half_and_more_white():
@@ -85,7 +85,7 @@ def test_static_pixels_stay_and_dynamic_ones_are_drawn_afresh_each_epoch():
     np.testing.assert_array_equal(in_order(static, 1), in_order(batches("static"), 9))
     assert not np.array_equal(in_order(dynamic, 1), in_order(dynamic, 2))
     half = batches("dynamic", rows=Rows(np.full((23, D), 0.5, np.float32), None))
-    first, second = (np.concatenate([x for x, _ in half.epoch(epoch)]) for epoch in (1, 2))
+    first, second = (np.concatenate([x for x, *_ in half.epoch(epoch)]) for epoch in (1, 2))
     assert not np.array_equal(first, second), "the draws themselves are new, not only the order of the rows"
     for x in (in_order(static, 1), in_order(dynamic, 1)):
         assert set(np.unique(x)) == {0, 1}
@@ -110,7 +110,7 @@ def test_pixels_that_are_black_and_white_already_stay():
 def test_validation_pixels_are_the_same_at_every_epoch_and_the_noise_is_not(binarize):
     rows = Rows(grey_data().train, 255.0)
     validation = ValidationBatches(make_model(), rows, 10, binarize, ROOT)
-    (first, second) = ([np.concatenate(part) for part in zip(*validation.epoch(epoch))] for epoch in (1, 2))
+    first, second = ([np.concatenate(part) for part in list(zip(*validation.epoch(epoch)))[:2]] for epoch in (1, 2))
     np.testing.assert_array_equal(first[0], second[0])
     assert set(np.unique(first[0])) == {0, 1}
     assert not np.array_equal(first[1], second[1])

@@ -119,7 +119,7 @@ def test_the_config_of_a_learned_sigma_holds_its_value_now():
 @pytest.mark.parametrize("part", ["encoder", "likelihood", "model"])
 def test_a_config_with_an_unknown_part_is_refused(part, rng):
     config = VAE.dense(5, (4,), 3, rng=rng).config()
-    message = "^unknown layer or likelihood 'mine.Scale': the library has Tanh, ReLU, .*; build the model yourself and load into it"
+    message = "^unknown layer or likelihood 'mine.Scale': the library has Dense, .*; build the model yourself and load into it"
     if part == "encoder":
         config["encoder"]["layers"][1] = {"type": "mine.Scale"}
     elif part == "likelihood":

@@ -48,7 +48,7 @@ def test_one_step_is_loss_and_grad_and_the_optimizer_and_nothing_else():
     twin, its_optimizer = make_model(), Adam(1e-2)
     root = int(np.random.default_rng(8).integers(2**63))
     norms = []
-    for x, eps in TrainingBatches(twin, Rows(grey_data().train, 255.0), BATCH, None, root).epoch(1):
+    for x, eps, _ in TrainingBatches(twin, Rows(grey_data().train, 255.0), BATCH, None, root).epoch(1):
         twin.loss_and_grad(x, eps, 1.0)
         norms.append(np.linalg.norm(twin.params.grad.astype(float)))
         its_optimizer.step(twin.params.theta, twin.params.grad)

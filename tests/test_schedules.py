@@ -48,11 +48,27 @@ def test_exponential():
     np.testing.assert_allclose(values(schedules.exponential(1e-2, 1e-4), 4), [1e-2, 10**-2.5, 1e-3, 10**-3.5], rtol=1e-14)
 
 
+def test_the_stages_of_burda_et_al():
+    """3^i passes at 0.001 10^(-i/7), i = 0 .. 7: 3,280 passes; the same proportions where there are fewer steps."""
+    schedule = schedules.stages(1e-3, 1e-4)
+    expected = [1e-3 * 10 ** (-i / 7) for i in range(8) for _ in range(3**i)]
+    np.testing.assert_allclose(values(schedule, 3280), expected, rtol=1e-14)
+    np.testing.assert_allclose(values(schedule, 7 * 3280), np.repeat(expected, 7), rtol=1e-14)
+    assert len(set(values(schedule, 328))) == 7, "the first stage, a tenth of a pass, is over before the second step"
+    assert schedule(327, 328) == pytest.approx(1e-4)
+
+
+def test_stages_of_other_numbers_and_lengths():
+    assert values(schedules.stages(4.0, 1.0, n=3, growth=2), 7) == [4, 2, 2, 1, 1, 1, 1]
+    assert values(schedules.stages(4.0, 1.0, n=2, growth=1), 5) == [4, 4, 4, 1, 1]
+    assert values(schedules.stages(4.0, 1.0, n=1), 3) == [4, 4, 4]
+
+
 @given(steps=st.integers(1, 500), warmup=st.floats(0.01, 1), cycles=st.integers(1, 9), ramp=st.floats(0.01, 1))
 def test_schedules_stay_between_their_ends(steps, warmup, cycles, ramp):
     for schedule in (
         schedules.linear_warmup(2.0, warmup), schedules.cyclical(2.0, cycles, ramp), schedules.cosine(2.0, 0.5),
-        schedules.exponential(0.5, 2.0), schedules.step_decay(2.0, 0.9, warmup),
+        schedules.exponential(0.5, 2.0), schedules.step_decay(2.0, 0.9, warmup), schedules.stages(2.0, 0.5, cycles),
     ):  # fmt: skip
         assert all(0 <= value <= 2 * (1 + 1e-12) for value in values(schedule, steps))
 
@@ -82,6 +98,9 @@ def test_a_schedule_is_named_after_the_call_that_made_it():
         (lambda: schedules.step_decay(1.0, factor=-0.1), "factor must be a finite number of at least 0"),
         (lambda: schedules.step_decay(1.0, every=0.0), "every must be above 0"),
         (lambda: schedules.exponential(1.0, 0.0), "end must be above 0; a factor never reaches 0"),
+        (lambda: schedules.stages(1.0, 0.0), "stages: end must be above 0; a factor never reaches 0"),
+        (lambda: schedules.stages(1.0, 0.1, n=0), "stages: n must be an integer of at least 1, got 0"),
+        (lambda: schedules.stages(1.0, 0.1, growth=1.5), "stages: growth must be an integer of at least 1, got 1.5"),
         (lambda: schedules.constant(True), "value must be a finite number"),
     ],
 )

@@ -3,7 +3,7 @@
 import numpy as np
 
 from npvae.core.checks import finite
-from npvae.models import VAE, Autoencoder
+from npvae.models import VAE, Autoencoder, ConditionalVAE
 
 ROWS_AT_ONCE = 1024
 
@@ -26,9 +26,26 @@ def checked_data(where, vae, x):
     return x
 
 
-def posterior(vae, x):
+def checked_labels(where, vae, x, condition):
+    """-> the labels (B,) that a conditional model is told, None for any other.
+
+    Raises TypeError if they are missing or nobody asked for them; ValueError for a wrong number of them, or out of range."""
+    if isinstance(vae, ConditionalVAE):
+        return vae.as_labels(where, condition, len(x))
+    if condition is not None:
+        raise TypeError(f"{where}: condition is for a ConditionalVAE; this {type(vae).__name__} is told no labels, leave it out.")
+    return None
+
+
+def given(vae, labels, rows, times=1):
+    """The VAE of these rows: vae itself, or a conditional one given their labels, each of them `times` times in a row."""
+    return vae if labels is None else vae.given(np.repeat(labels[rows], times))
+
+
+def posterior(vae, x, labels):
     """mu, logvar of q(z|x) in float64, (B, Z) each, some rows at a time: sums over many rows keep their digits."""
+    cuts = [slice(start, start + ROWS_AT_ONCE) for start in range(0, len(x), ROWS_AT_ONCE)]
     with np.errstate(all="ignore"):  # the caller looks at the result
-        chunks = [vae.encode(x[start : start + ROWS_AT_ONCE]) for start in range(0, len(x), ROWS_AT_ONCE)]
+        chunks = [given(vae, labels, rows).encode(x[rows]) for rows in cuts]
     mu, logvar = (np.concatenate(parts).astype(np.float64) for parts in zip(*chunks))
     return mu, logvar

@@ -27,6 +27,8 @@ class Model:
     """An encoder, a decoder and a likelihood over one parameter vector. The subclasses hold the mathematics."""
 
     code_width = 1  # encoder outputs for each latent dimension
+    n_classes = 0  # one-hot columns that encoder and decoder get beside their input: none, but in a conditional model
+    sizes: tuple[str, ...] = ("latent_dim",)  # the constructor's arguments behind encoder, decoder and likelihood
 
     def __init__(self, encoder, decoder, likelihood, latent_dim):
         self.encoder, self.decoder = (c if isinstance(c, Chain) else Chain([c]) for c in (encoder, decoder))
@@ -45,27 +47,9 @@ class Model:
         hidden: widths of the encoder's hidden layers; activation: a Layer class without arguments; init: see Dense.
         output_mean: (D,), the data's mean; the output bias then starts where the decoder gives it (about one nat on MNIST).
         """
-        data_dim, latent_dim = (
-            positive_integer(cls.__name__, name, n) for name, n in (("data_dim", data_dim), ("latent_dim", latent_dim))
+        encoder, decoder = dense_chains(
+            cls, data_dim, hidden, latent_dim, likelihood, activation, rng=rng, dtype=dtype, init=init, output_mean=output_mean
         )
-        if not isinstance(hidden, (tuple, list)):
-            raise TypeError(f"{cls.__name__}.dense: hidden must be a tuple of widths such as (400,), got {hidden!r}.")
-        widths = [positive_integer(cls.__name__, "hidden", n) for n in hidden]
-        if not callable(activation):
-            raise TypeError(f"{cls.__name__}.dense: activation must be a Layer class such as Tanh, got {activation!r}.")
-
-        def chain(*widths):
-            layers = []
-            for n_in, n_out in zip(widths, widths[1:]):
-                layers += [Dense(n_in, n_out, rng=rng, dtype=dtype, init=init), activation()]
-            return Chain(layers[:-1])  # the last layer is linear
-
-        encoder = chain(data_dim, *widths, cls.code_width * latent_dim)
-        decoder = chain(latent_dim, *reversed(widths), _instance(f"{cls.__name__}.dense", likelihood).n_outputs(data_dim))
-        if output_mean is not None:
-            has_shape(f"{cls.__name__}.dense", "output_mean", output_mean, (data_dim,), "give the mean of each data column.")
-            finite(f"{cls.__name__}.dense", output_mean=np.asarray(output_mean))
-            decoder.layers[-1].b = likelihood.output_for_mean(np.asarray(output_mean, np.float64))
         return cls(encoder, decoder, likelihood, latent_dim)
 
     @property
@@ -83,12 +67,12 @@ class Model:
     def _measure(self):
         """D, by sending a row of zeros through decoder and encoder, whose widths must fit together."""
         Z = self.latent_dim
-        out, _ = self.decoder.forward(np.zeros((1, Z)))
+        out, _ = self.decoder.forward(np.zeros((1, Z + self.n_classes)))
         n = out.shape[1]
         D = n // self.likelihood.n_outputs(1)
         if self.likelihood.n_outputs(D) != n:
             raise ValueError(f"{self._name}: the decoder gives {n} outputs, which do not fit {self.likelihood.config()['type']}.")
-        code, _ = self.encoder.forward(np.zeros((1, D)))
+        code, _ = self.encoder.forward(np.zeros((1, D + self.n_classes)))
         if code.shape != (1, self.code_width * Z):
             parts = "mu, then logvar" if self.code_width == 2 else "the code"
             raise ValueError(
@@ -100,7 +84,7 @@ class Model:
     def astype(self, dtype):
         """A twin with its own parameters in another dtype: float64 to check, float32 to train, complex128 for the complex step."""
         chains = (part.astype(dtype) for part in (self.encoder, self.decoder, self.likelihood))
-        return type(self)(*chains, self.latent_dim)
+        return type(self)(*chains, *(getattr(self, name) for name in self.sizes))
 
     def config(self):
         """Plain data from which `npvae.models.from_config` builds a model of the same shape (its parameters start anew)."""
@@ -109,7 +93,7 @@ class Model:
             "encoder": self.encoder.config(),
             "decoder": self.decoder.config(),
             "likelihood": self.likelihood.config(),
-            "latent_dim": self.latent_dim,
+            **{name: getattr(self, name) for name in self.sizes},
             "dtype": self.dtype.name,
         }
 
@@ -160,6 +144,37 @@ class Model:
                 finite(at, hints.get(name, ""), **{name: value})
             raise NonFiniteError(f"{at}: the loss is {loss.total}, though every term is finite.")
         return loss
+
+
+def dense_chains(
+    kind, data_dim, hidden, latent_dim, likelihood, activation, *, rng, dtype, init, output_mean, n_classes=0
+):  # fmt: skip
+    """-> encoder, decoder of a model of that kind, see Model.dense; the first layer of each has n_classes columns more.
+
+    Raises ValueError or TypeError that names the argument."""
+    where = f"{kind.__name__}.dense"
+    data_dim, latent_dim = (
+        positive_integer(kind.__name__, name, n) for name, n in (("data_dim", data_dim), ("latent_dim", latent_dim))
+    )
+    if not isinstance(hidden, (tuple, list)):
+        raise TypeError(f"{where}: hidden must be a tuple of widths such as (400,), got {hidden!r}.")
+    widths = [positive_integer(kind.__name__, "hidden", n) for n in hidden]
+    if not callable(activation):
+        raise TypeError(f"{where}: activation must be a Layer class such as Tanh, got {activation!r}.")
+
+    def chain(*widths):
+        layers = []
+        for n_in, n_out in zip(widths, widths[1:]):
+            layers += [Dense(n_in, n_out, rng=rng, dtype=dtype, init=init), activation()]
+        return Chain(layers[:-1])  # the last layer is linear
+
+    encoder = chain(data_dim + n_classes, *widths, kind.code_width * latent_dim)
+    decoder = chain(latent_dim + n_classes, *reversed(widths), _instance(where, likelihood).n_outputs(data_dim))
+    if output_mean is not None:
+        has_shape(where, "output_mean", output_mean, (data_dim,), "give the mean of each data column.")
+        finite(where, output_mean=np.asarray(output_mean))
+        decoder.layers[-1].b = likelihood.output_for_mean(np.asarray(output_mean, np.float64))
+    return encoder, decoder
 
 
 def _instance(where, likelihood):

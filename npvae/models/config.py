@@ -5,10 +5,13 @@ import numpy as np
 from npvae.core.layers import Chain, Dense, ReLU, Sigmoid, Softplus, Tanh
 from npvae.core.likelihoods import Bernoulli, Gaussian
 from npvae.models.autoencoder import Autoencoder
+from npvae.models.conditional import ConditionalVAE
 from npvae.models.vae import VAE
 
-LAYERS = {kind.__name__: kind for kind in (Dense, Tanh, ReLU, Softplus, Sigmoid, Bernoulli, Gaussian)}  # beyond/ adds its own
-MODELS = {kind.__name__: kind for kind in (VAE, Autoencoder)}
+LAYERS: dict[str, type] = {  # beyond/ adds its own
+    kind.__name__: kind for kind in (Dense, Tanh, ReLU, Softplus, Sigmoid, Bernoulli, Gaussian)
+}
+MODELS = {kind.__name__: kind for kind in (VAE, Autoencoder, ConditionalVAE)}
 
 
 def from_config(config):
@@ -18,7 +21,7 @@ def from_config(config):
     kind = _lookup(MODELS, "model", config["type"])
     dtype = np.dtype(config["dtype"])
     encoder, decoder, likelihood = (_layer(config[part], dtype) for part in ("encoder", "decoder", "likelihood"))
-    return kind(encoder, decoder, likelihood, config["latent_dim"])
+    return kind(encoder, decoder, likelihood, *(config[name] for name in kind.sizes))
 
 
 def _layer(config, dtype):

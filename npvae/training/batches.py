@@ -4,7 +4,7 @@ A stream is a function of (root seed, purpose, epoch) and of nothing else. So a 
 evaluating, or not, cannot change training.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,10 +21,14 @@ def stream(root, purpose, epoch):
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of data (N, D) as they lie in memory: integers with their scale, or floats with scale None."""
+    """Rows of data (N, D) as they lie in memory: integers with their scale, or floats with scale None.
+
+    labels: (N,) integers for a conditional model, else None.
+    """
 
     rows: np.ndarray
     scale: float | None
+    labels: np.ndarray | None = None
 
     def __len__(self):
         return len(self.rows)
@@ -32,6 +36,10 @@ class Rows:
     def floats(self, index, dtype):
         """The rows at index (or a slice), scaled: (B, D)."""
         return scaled(self.rows[index], self.scale, dtype)
+
+    def given(self, index):
+        """What a model is told beside the rows at index, as keyword arguments of its methods: their labels, or nothing."""
+        return {} if self.labels is None else {"condition": self.labels[index]}
 
 
 def binarized(data, how, rng, dtype):
@@ -43,7 +51,7 @@ def binarized(data, how, rng, dtype):
         rows = slice(start, start + CHUNK_ROWS)
         x = data.floats(rows, dtype)
         black[rows] = x >= 0.5 if how == "threshold" else rng.random(x.shape, dtype=dtype) < x
-    return Rows(black, 1.0)
+    return replace(data, rows=black, scale=1.0)
 
 
 class TrainingBatches:
@@ -62,7 +70,9 @@ class TrainingBatches:
         return -(-len(self.data) // self.batch_size)  # batches an epoch
 
     def epoch(self, epoch, start=0):
-        """Yield (x, eps) from batch number `start` on. What the earlier batches drew is drawn and thrown away."""
+        """Yield (x, eps, given) from batch number `start` on; given: {} or {"condition": labels (B,)}.
+
+        What the earlier batches drew is drawn and thrown away."""
         dtype = self.model.real_dtype
         order = stream(self.root, SHUFFLE, epoch).permutation(len(self.data))
         noise_rng, pixel_rng = stream(self.root, NOISE, epoch), stream(self.root, BINARIZE, epoch)
@@ -74,7 +84,7 @@ class TrainingBatches:
             if i < start:
                 continue
             x = self.data.floats(rows, dtype)  # (B, D)
-            yield (u < x).astype(dtype) if self.dynamic else x, eps
+            yield (u < x).astype(dtype) if self.dynamic else x, eps, self.data.given(rows)
 
 
 class ValidationBatches:
@@ -86,11 +96,12 @@ class ValidationBatches:
         self.data = binarized(data, fixed, stream(root, EVALUATION, 0), model.real_dtype)
 
     def epoch(self, epoch):
-        """Yield (x, eps)."""
+        """Yield (x, eps, given), as TrainingBatches does."""
         noise_rng = stream(self.root, EVALUATION, epoch)
         for start in range(0, len(self.data), self.batch_size):
-            x = self.data.floats(slice(start, start + self.batch_size), self.model.real_dtype)
-            yield x, noise(self.model, len(x), noise_rng, self.samples)
+            rows = slice(start, start + self.batch_size)
+            x = self.data.floats(rows, self.model.real_dtype)
+            yield x, noise(self.model, len(x), noise_rng, self.samples), self.data.given(rows)
 
 
 def noise(model, B, rng, samples):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from npvae.core.checks import first_nonfinite
+from npvae.data.standardize import Standardization
 from npvae.models import from_config
 from npvae.training.archive import CheckpointError, read_archive, write_archive
 from npvae.training.history import History
@@ -19,6 +20,7 @@ class Checkpoint:
     theta, best_theta      the last parameters (P,), and the best ones or None
     optimizer   the optimizer's config, or None       optimizer_state    for its load_state_dict, or None
     history     a History, or None                    training           where `fit` stood, plain data, or None
+    standardization        how the training data was standardized (apply, undo), or None
     manifest    all of the file but its arrays: format, versions of npvae, NumPy and Python, shapes, hashes
     """
 
@@ -30,13 +32,14 @@ class Checkpoint:
     optimizer_state: dict | None
     history: History | None
     training: dict | None
+    standardization: Standardization | None
     manifest: dict = field(repr=False)
 
 
-def save_checkpoint(path, model, optimizer=None, *, history=None, training=None, best_theta=None):
+def save_checkpoint(path, model, optimizer=None, *, history=None, training=None, best_theta=None, standardization=None):
     """Write the model, and what else is given, to one .npz file at exactly this path: whole or not at all.
 
-    best_theta: (P,), parameters to keep beside those of the model; training: plain data.
+    best_theta: (P,), parameters to keep beside those of the model; training: plain data; standardization: that of the data.
     Raises CheckpointError if a parameter is not finite or the file cannot be written; an older file then stays as it was.
     """
     arrays = {name: value for name, value, _ in model.params}
@@ -48,6 +51,8 @@ def save_checkpoint(path, model, optimizer=None, *, history=None, training=None,
             raise CheckpointError(
                 f"{path}: not written, since {name} is {bad[1]} at {list(bad[0])}; an older file stays as it was."
             )
+    if standardization is not None:
+        arrays |= {f"standardization/{name}": getattr(standardization, name) for name in ("mean", "std")}
     kept = None
     if optimizer is not None:
         state = optimizer.state_dict()
@@ -86,7 +91,7 @@ def unpack(path, manifest, arrays, model=None):
         message = f"there is no {error}" if isinstance(error, KeyError) else error
         hint = " If it has layers of your own, build the model and pass it as model=." if model is None else ""
         raise CheckpointError(f"{path}: the manifest does not describe a model of this library: {message}.{hint}") from error
-    groups = {"": {}, "best": {}, "optimizer": {}}
+    groups = {"": {}, "best": {}, "optimizer": {}, "standardization": {}}
     for name, value in arrays.items():
         group, _, rest = name.rpartition("/")
         groups.setdefault(group, {})[rest] = value
@@ -95,8 +100,22 @@ def unpack(path, manifest, arrays, model=None):
     return Checkpoint(
         path=os.fspath(path), model=target, theta=theta, best_theta=best_theta, optimizer=config,
         optimizer_state=None if state is None else {**state, **groups["optimizer"]},
-        history=history, training=training, manifest=manifest,
+        history=history, training=training, standardization=_standardization(path, target, groups["standardization"]),
+        manifest=manifest,
     )  # fmt: skip
+
+
+def _standardization(path, model, arrays):
+    """The Standardization in the file, or None; CheckpointError if it is none, or none of this model's data."""
+    if not arrays:
+        return None
+    try:
+        found = Standardization(**arrays)
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: the standardization is damaged ({error}); use another copy.") from error
+    if found.mean.shape != (model.data_dim,):
+        raise CheckpointError(f"{path}: the standardization has {found.mean.size} columns, the model's data {model.data_dim}.")
+    return found
 
 
 def _split(params, theta):

@@ -11,7 +11,7 @@ class History:
         for record in history: ...
 
     epoch, step     the epoch, from 1, and the optimizer steps made at its end
-    beta, lr        of the epoch's last step
+    beta, lr        of the epoch's last step; there is no beta if an objective took the place of the model's own loss
     loss, reconstruction, kl, elbo     means over the epoch's training examples, each seen with the parameters of its own step
     grad_norm, grad_norm_max           global norm of the gradient before clipping: mean and largest over the epoch's steps
     valid_loss, valid_reconstruction, valid_kl, valid_elbo     after the epoch, if there is validation data

@@ -27,7 +27,8 @@ def fit(
 
         theta <- optimizer.step( theta, d loss/d theta ),      loss = reconstruction + beta kl, mean over the batch
 
-    data         a Dataset, or floats (N, D) already scaled; images stay 8-bit in memory and are scaled batch by batch
+    data         a Dataset, or floats (N, D) already scaled; images stay 8-bit in memory and are scaled batch by batch. A
+                 conditional model takes the Dataset's labels, and hands them to an objective as condition=
     epochs       the total to reach, resumed or not; batch_size: the last batch of an epoch is as short as it comes
     rng          a numpy.random.Generator; one number is drawn from it, the seed of every random stream of the run
     validation   None, "valid" or "test" (a split of the Dataset), or floats (N, D)
@@ -35,7 +36,7 @@ def fit(
     binarize     grey pixels as they are (None), x >= 1/2 ("threshold"), drawn once ("static") or afresh each epoch ("dynamic");
                  validation rows are drawn once
     objective    a function (model, x, eps) -> Loss that fills model.params.grad, in place of model.loss_and_grad; eps is then
-                 (K, B, Z) with K = samples
+                 (K, B, Z) with K = samples. One that changes has a method .at(step, steps) -> the objective of that step
     clip_norm    largest global norm of the gradient; a longer one is scaled down to it
     patience     epochs without a better validation loss before training stops; the model ends with its best parameters
     checkpoint   a file, written every checkpoint_every seconds, at the end, and on Ctrl-C or SIGTERM
@@ -45,9 +46,10 @@ def fit(
     callbacks    functions (record, model), called after every epoch; what they add to the record stays in the history
     progress     show a progress line on stderr: True, False, or None: on a terminal
 
-    The validation loss is taken at the last beta of the schedule, so that epochs of a warm-up compare. Raises ValueError or
-    TypeError for bad arguments, before anything is changed; CheckpointError if a file cannot be written, read or resumed from;
-    NonFiniteError if a NaN or infinity arises (the last good checkpoint is kept); Interrupted on Ctrl-C or SIGTERM.
+    The validation loss is taken at the last beta of the schedule, or by the last step's objective, so that epochs of a warm-up
+    compare. Raises ValueError or TypeError for bad arguments, before anything is changed; CheckpointError if a file cannot be
+    written, read or resumed from; NonFiniteError if a NaN or infinity arises (the last good checkpoint is kept); Interrupted on
+    Ctrl-C or SIGTERM.
     """
     plan = make_plan(
         model, data, optimizer=optimizer, epochs=epochs, batch_size=batch_size, rng=rng, validation=validation, beta=beta, lr=lr,
@@ -101,8 +103,8 @@ class Run:
         """The steps of this epoch that are still to do."""
         plan, state = self.plan, self.state
         before = time.perf_counter()
-        for x, eps in self.batches.epoch(state.epoch, start=state.step):
-            loss, norm = self.train_step(x, eps)
+        for x, eps, given in self.batches.epoch(state.epoch, start=state.step):
+            loss, norm = self.train_step(x, eps, given)
             now = time.perf_counter()
             state.step += 1
             state.sums.add(len(x), loss, norm, now - before)
@@ -115,10 +117,10 @@ class Run:
                 now = time.perf_counter()
             before = now
 
-    def train_step(self, x, eps):
+    def train_step(self, x, eps, given):
         """One batch: loss and gradient, clipping, the optimizer's step -> Loss, the gradient's norm."""
         plan, params, optimizer = self.plan, self.model.params, self.optimizer
-        loss = self.checked(self.loss_and_grad, x, eps, plan.beta(self.global_step, plan.total_steps))
+        loss = self.checked(self.loss_and_grad, x, eps, given, self.global_step)
         norm = self.checked(gradient_norm, params)
         if plan.clip_norm is not None and norm > plan.clip_norm:
             params.grad *= plan.clip_norm / norm
@@ -132,11 +134,12 @@ class Run:
             optimizer.lr = own_lr  # a checkpoint, and who uses the optimizer next, finds it as it was given
         return loss, norm
 
-    def loss_and_grad(self, x, eps, beta):
-        """The objective's loss, or the model's own; the gradient is in params.grad."""
-        if self.plan.objective is None:
-            return self.model.loss_and_grad(x, eps, beta)
-        loss = self.plan.objective(self.model, x, eps)
+    def loss_and_grad(self, x, eps, given, step):
+        """The loss of that step, the objective's or the model's own; the gradient is in params.grad."""
+        plan = self.plan
+        if plan.objective is None:
+            return self.model.loss_and_grad(x, eps, plan.beta(step, plan.total_steps), **given)
+        loss = plan.objective(step, plan.total_steps)(self.model, x, eps, **given)
         if not isinstance(loss, Loss):
             raise TypeError(f"fit: objective must return a Loss(total, reconstruction, kl), got {loss!r:.80}.")
         finite("objective", loss=loss.total)
@@ -147,13 +150,11 @@ class Run:
         plan, state = self.plan, self.state
         self.checked(finite_parameters, self.model.params)
         last = self.global_step - 1
-        record = {
-            "epoch": state.epoch,
-            "step": self.global_step,
-            "beta": plan.beta(last, plan.total_steps),
-            "lr": self.optimizer.lr if plan.lr is None else plan.lr(last, plan.total_steps),
-            **state.sums.means(),
-        }
+        record = {"epoch": state.epoch, "step": self.global_step}
+        if plan.objective is None:  # which has weights of its own
+            record["beta"] = plan.beta(last, plan.total_steps)
+        record["lr"] = self.optimizer.lr if plan.lr is None else plan.lr(last, plan.total_steps)
+        record |= state.sums.means()
         if self.validation is not None:
             record |= self.validate()
             state.compare(record["valid_loss"], self.model.params.theta if plan.patience is not None else None)
@@ -165,14 +166,20 @@ class Run:
         self.progress.end_epoch(record)
 
     def validate(self):
-        """Means over the validation rows, at the last beta of the schedule."""
-        plan, sums = self.plan, Sums()
-        beta = plan.beta(plan.total_steps - 1, plan.total_steps)
-        evaluate = self.model.loss if plan.objective is None else lambda x, eps, beta: self.loss_and_grad(x, eps, beta)
-        for x, eps in self.validation.epoch(self.state.epoch):
-            sums.add(len(x), self.checked(evaluate, x, eps, beta), 0.0, 0.0)
+        """Means over the validation rows, at the last beta of the schedule or by the objective of the last step."""
+        sums = Sums()
+        for x, eps, given in self.validation.epoch(self.state.epoch):
+            sums.add(len(x), self.checked(self.validation_loss, x, eps, given), 0.0, 0.0)
         means = sums.means()
         return {f"valid_{name}": means[name] for name in ("loss", "reconstruction", "kl", "elbo")}
+
+    def validation_loss(self, x, eps, given):
+        """The loss at the last step of the run, whatever step it is now."""
+        plan = self.plan
+        last = plan.total_steps - 1
+        if plan.objective is not None:
+            return self.loss_and_grad(x, eps, given, last)
+        return self.model.loss(x, eps, plan.beta(last, plan.total_steps), **given)
 
     @property
     def global_step(self):
@@ -198,8 +205,9 @@ class Run:
         self.checked(finite_parameters, self.model.params)
         training = {**state.to_plain(), "settings": plan.settings, "patience": plan.patience}
         save_checkpoint(
-            plan.checkpoint, self.model, self.optimizer, history=state.history, training=training, best_theta=state.best_theta
-        )
+            plan.checkpoint, self.model, self.optimizer, history=state.history, training=training, best_theta=state.best_theta,
+            standardization=plan.standardization,
+        )  # fmt: skip
         self.saved_at = time.perf_counter()
         self.saved = f" {plan.checkpoint} holds the run as it was in epoch {state.epoch} after step {state.step}."
 

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from npvae.core.checks import finite, generator, has_shape, positive_integer
-from npvae.core.likelihoods import Bernoulli
+from npvae.core.likelihoods import Bernoulli, Gaussian
 from npvae.core.optimizers import Optimizer
 from npvae.data.dataset import Dataset, scaled
+from npvae.data.standardize import Standardization
 from npvae.models.base import Model
+from npvae.models.conditional import ConditionalVAE
 from npvae.training.batches import Rows
 
 BINARIZE = (None, "threshold", "static", "dynamic")
@@ -32,13 +34,14 @@ class Plan:
     binarize: str | None
     beta: Callable
     lr: Callable | None
-    objective: Callable | None
+    objective: Callable | None  # (step, steps) -> the objective of that step
     samples: int | None
     clip_norm: float | None
     patience: int | None
     checkpoint: str | None
     checkpoint_every: float
     callbacks: tuple
+    standardization: Standardization | None
     settings: dict  # what a resumed run must agree in, plain data
 
     @property
@@ -62,14 +65,11 @@ def make_plan(
     epochs, batch_size = positive_integer("fit", "epochs", epochs), positive_integer("fit", "batch_size", batch_size)
     if binarize not in BINARIZE:
         raise ValueError(f"fit: binarize must be one of {', '.join(map(repr, BINARIZE))}; got {binarize!r}.")
-    train = _rows("data", data.train if isinstance(data, Dataset) else data, getattr(data, "scale", None), model, binarize)
+    train = _training(data, model, binarize)
     if batch_size > len(train):
         raise ValueError(f"fit: batch_size is {batch_size}, but there are only {len(train)} training examples.")
     held_out = _validation(data, validation, model, binarize)
-    if objective is not None:
-        samples = 1 if samples is None else positive_integer("fit", "samples", samples)
-    elif samples is not None:
-        raise ValueError("fit: samples is the number of noise draws that an objective asks for; give objective=, too, or drop it.")
+    samples = _samples(samples, objective, beta)
     if patience is not None and held_out is None:
         raise ValueError('fit: patience stops on the validation loss; give validation="valid", "test" or an array of floats.')
     settings = {
@@ -78,19 +78,21 @@ def make_plan(
         "objective": _described(objective), "samples": samples,
     }  # fmt: skip
     if checkpoint is not None or resume is not None:
-        settings |= {"data": fingerprint(train), "validation": None if held_out is None else fingerprint(held_out)}
+        settings |= _fingerprints(data, train, held_out)
     plan = Plan(
         model=model, optimizer=optimizer, train=train, validation=held_out, epochs=epochs, batch_size=batch_size, binarize=binarize,
-        beta=_schedule("beta", beta), lr=None if lr is None else _schedule("lr", lr), objective=objective, samples=samples,
+        beta=_schedule("beta", beta), lr=None if lr is None else _schedule("lr", lr),
+        objective=_objective(objective), samples=samples,
         clip_norm=None if clip_norm is None else _positive("clip_norm", clip_norm),
         patience=None if patience is None else positive_integer("fit", "patience", patience),
         checkpoint=None if checkpoint is None else os.fspath(checkpoint), callbacks=tuple(callbacks),
-        checkpoint_every=number("fit: checkpoint_every", checkpoint_every), settings=settings,
+        checkpoint_every=number("fit: checkpoint_every", checkpoint_every),
+        standardization=getattr(data, "standardization", None), settings=settings,
     )  # fmt: skip
     for step in (0, plan.total_steps - 1):
-        plan.beta(step, plan.total_steps)
-        if plan.lr is not None:
-            plan.lr(step, plan.total_steps)
+        for schedule in (plan.beta, plan.lr, plan.objective):
+            if schedule is not None:
+                schedule(step, plan.total_steps)
     return plan
 
 
@@ -109,7 +111,39 @@ def _check_objects(model, optimizer, objective, callbacks):
             raise TypeError(f"fit: callbacks must be functions (record, model), got {callback!r}.")
 
 
-def _rows(name, rows, scale, model, binarize):
+def _samples(samples, objective, beta):
+    """-> K for an objective, 1 if it was left open; None without one."""
+    if objective is None and samples is not None:
+        raise ValueError("fit: samples is the number of noise draws that an objective asks for; give objective=, too, or drop it.")
+    if objective is not None and (callable(beta) or beta != 1.0):
+        raise ValueError(
+            f"fit: beta is {_described(beta)}, but objective takes the place of the loss; weigh the KL there, or drop it."
+        )
+    return positive_integer("fit", "samples", 1 if samples is None else samples) if objective is not None else None
+
+
+def _training(data, model, binarize):
+    """The training rows -> Rows."""
+    if isinstance(data, Dataset):
+        return _rows("data", data.train, data.scale, model, binarize, _labels(data, "train", model))
+    if isinstance(model, ConditionalVAE):
+        raise ValueError(f"fit: data must be a Dataset with train_labels for a ConditionalVAE, got {type(data).__name__}.")
+    return _rows("data", data, None, model, binarize)
+
+
+def _labels(data, split, model):
+    """The labels of a split, which only a conditional model takes -> (N,) or None."""
+    if not isinstance(model, ConditionalVAE):
+        return None
+    name = f"{split}_labels"
+    if getattr(data, name) is None:
+        raise ValueError(
+            f"fit: a ConditionalVAE needs labels, but data set {data.name!r} has no {name}; train a VAE, or give them."
+        )
+    return model.as_labels("fit", getattr(data, name), name=name)
+
+
+def _rows(name, rows, scale, model, binarize, labels=None):
     """The array behind `name`, checked as a whole -> Rows."""
     if not isinstance(rows, np.ndarray):
         raise TypeError(f"fit: {name} must be a Dataset or a NumPy array of floats, got {type(rows).__name__}.")
@@ -124,9 +158,10 @@ def _rows(name, rows, scale, model, binarize):
     if binarize is not None and not (low >= 0 and high <= 1):
         raise ValueError(f"fit: binarize={binarize!r} needs {name} in [0, 1], but it goes from {low:.6g} to {high:.6g}; scale it.")
     check_data = getattr(model.likelihood, "check_data", None)
-    if check_data is not None and not (low >= 0 and high <= 1):
+    simple = isinstance(model.likelihood, (Bernoulli, Gaussian))  # they ask for no more than a range
+    if check_data is not None and not (simple and low >= 0 and high <= 1):
         check_data(scaled(rows, scale, model.real_dtype))
-    return Rows(rows, scale)
+    return Rows(rows, scale, labels)
 
 
 def _integer_fix(name, rows):
@@ -145,6 +180,8 @@ def _validation(data, validation, model, binarize):
     if validation is None:
         return None
     if not isinstance(validation, str):
+        if isinstance(model, ConditionalVAE):
+            raise ValueError('fit: validation of a ConditionalVAE needs labels; give "valid" or "test", a split of the Dataset.')
         return _rows("validation", validation, None, model, binarize)
     if validation not in ("valid", "test"):
         raise ValueError(f'fit: validation must be None, "valid", "test" or an array of floats, got {validation!r}.')
@@ -153,7 +190,21 @@ def _validation(data, validation, model, binarize):
     rows = getattr(data, validation)
     if rows is None:
         raise ValueError(f'fit: data set {data.name!r} has no {validation} split; use "test", or pass an array of floats.')
-    return _rows(f"the {validation} split", rows, data.scale, model, binarize)
+    return _rows(f"the {validation} split", rows, data.scale, model, binarize, _labels(data, validation, model))
+
+
+def _objective(objective):
+    """An objective, or one that changes with the step, as a function (step, steps) -> objective."""
+    if objective is None or not hasattr(objective, "at"):
+        return None if objective is None else lambda step, steps: objective
+
+    def at(step, steps):
+        result = objective.at(step, steps)
+        if not callable(result):
+            raise TypeError(f"fit: objective.at({step}, {steps}) must give a function (model, x, eps) -> Loss, got {result!r:.80}.")
+        return result
+
+    return at
 
 
 def _schedule(name, value):
@@ -197,11 +248,28 @@ def model_config(model):
     return config
 
 
+def _fingerprints(data, train, held_out):
+    """Those of all that is trained and measured on, and of the standardization if there is one."""
+    found = {"data": fingerprint(train), "validation": None if held_out is None else fingerprint(held_out)}
+    standardization = getattr(data, "standardization", None)
+    if standardization is not None:
+        found["standardization"] = {"sha256": _sha256(standardization.mean, standardization.std)}
+    return found
+
+
 def fingerprint(data):
-    """What tells two data sets apart: shape, dtype, scale and the SHA-256 of the rows."""
-    rows = np.asarray(data.rows, order="C")
-    digest = hashlib.sha256(rows.data).hexdigest()
-    return {"shape": list(rows.shape), "dtype": rows.dtype.str, "scale": data.scale, "sha256": digest}
+    """What tells two data sets apart: shape, dtype, scale, the SHA-256 of the rows, and that of the labels if they are used."""
+    rows = data.rows
+    found = {"shape": list(rows.shape), "dtype": rows.dtype.str, "scale": data.scale, "sha256": _sha256(rows)}
+    return found if data.labels is None else found | {"labels_sha256": _sha256(data.labels.astype("<i8"))}
+
+
+def _sha256(*arrays):
+    """Of the bytes of the arrays, one after the other."""
+    digest = hashlib.sha256()
+    for a in arrays:
+        digest.update(np.asarray(a, order="C").data)
+    return digest.hexdigest()
 
 
 def measure(plan):

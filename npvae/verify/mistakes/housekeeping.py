@@ -13,6 +13,7 @@ from npvae.models import VAE, Loss
 from npvae.training import fit
 from npvae.training.batches import Rows, TrainingBatches
 from npvae.training.state import State
+from npvae.verify.mistakes import volume_two
 from npvae.verify.mistakes.cases import bernoulli_case, gaussian_case, gradient, waves
 from npvae.verify.mistakes.saying import close, demand
 
@@ -22,7 +23,8 @@ LOG_2 = 0.6931471805599453
 
 
 def extremes():
-    """At the ends of the number line, in double and single precision: no overflow, no NaN, and every digit there is."""
+    """At the ends of the number line, in double and single precision: no overflow, no NaN, and every digit there is.
+    At a kink, one slope."""
     for dtype, rtol in ((np.float64, 1e-15), (np.float32, 2e-7)):
         a = np.array(EDGES, dtype)
         with np.errstate(over="raise", divide="raise", invalid="raise"):
@@ -39,6 +41,7 @@ def extremes():
             close(f"the Bernoulli gradient in {dtype.__name__}", dout[:, 0], [-1, -1, -1, -0.5, -TAIL, 0, 0], rtol, 1e-40)
     slope = ReLU().backward(np.ones(1), ReLU().forward(np.zeros(1))[1])
     close("the slope of ReLU at 0", slope, 0)
+    volume_two.extremes()
 
 
 def precision():
@@ -147,16 +150,20 @@ def randomness():
 
 
 def epochs():
-    """An epoch is each row once, in new company, with new pixels; its record is the mean over the rows; patience has an end."""
+    """An epoch is each row once, in new company, with new pixels and its own label; its record is the mean over the rows; patience
+    has an end."""
     rows = Rows(waves(10, 5, speed=0.9) * 0.5 + 0.5, None)
     batches = TrainingBatches(bernoulli_case().model, rows, 4, None, root=3)
-    first, second = ([x for x, _ in batches.epoch(epoch)] for epoch in (1, 2))
+    first, second = ([x for x, *_ in batches.epoch(epoch)] for epoch in (1, 2))
     demand(
         [len(x) for x in first] == [4, 4, 2], f"10 rows by 4: the batches' sizes are {[len(x) for x in first]}, should be [4, 4, 2]"
     )
     same("the rows of an epoch, sorted", *(np.sort(np.concatenate(part)[:, 0]) for part in (first, [rows.rows])))
     company = [{frozenset(x[:, 0]) for x in epoch} for epoch in (first, second)]
     demand(not company[0] & company[1], "a batch of the first epoch is one of the second, too")
+    label = np.array([2, 0, 1, 1, 3, 0, 2, 3, 1, 0])
+    labelled = Rows(rows.rows, None, label)
+    volume_two.labels(TrainingBatches(bernoulli_case().model, labelled, 4, None, root=3), labelled.rows, label)
     dynamic = TrainingBatches(bernoulli_case().model, rows, 10, "dynamic", root=3)
     counts = [sorted(next(iter(dynamic.epoch(epoch)))[0].sum(axis=1)) for epoch in (1, 2)]
     demand(counts[0] != counts[1], "two epochs of dynamic binarization have the same pixels")

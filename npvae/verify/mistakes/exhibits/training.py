@@ -15,7 +15,7 @@ _ = partial(exhibit, "training")
 
 
 def epoch_with(change):
-    """Another epoch: change(list of (x, eps)) -> the batches."""
+    """Another epoch: change(list of (x, eps, given)) -> the batches."""
     original = TrainingBatches.epoch
     return method(TrainingBatches, "epoch", lambda self, epoch, start=0: change(list(original(self, epoch)))[start:])
 
@@ -24,7 +24,7 @@ def unshuffled(self, epoch, start=0):
     """The rows in their order."""
     for i in range(start, len(self)):
         x = self.data.floats(slice(i * self.batch_size, (i + 1) * self.batch_size), self.model.real_dtype)
-        yield x, self.model.noise(len(x), stream(self.root, NOISE, epoch))
+        yield x, self.model.noise(len(x), stream(self.root, NOISE, epoch)), {}
 
 
 def starts_shuffled(self, epoch, start=0):
@@ -37,7 +37,7 @@ def starts_shuffled(self, epoch, start=0):
 def tiled(made):
     """The last batch filled up with its own rows."""
     size = len(made[0][0])
-    return [tuple(None if a is None else np.resize(a, (size, *a.shape[1:])) for a in batch) for batch in made]
+    return [(*(None if a is None else np.resize(a, (size, *a.shape[1:])) for a in arrays), given) for *arrays, given in made]
 
 
 def drawn_once(data, how, rng, dtype, binarized=batches.binarized):
