@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from npvae import VAE, Autoencoder, Dense, ReLU, load_digits
-from npvae.cli import build_parser, main, running
+from npvae.cli import build_parser, main, pictures, running
 from npvae.cli.evaluate import _error
 from npvae.cli.train import _folder_and_settings
 
@@ -26,7 +26,7 @@ def built(*flags):
 
 def fit_arguments(*flags):
     """What the flags say to fit, on the digits: 45 steps an epoch by default."""
-    return running._fit_arguments(settings(*flags), DIGITS)
+    return running.fit_arguments(settings(*flags), DIGITS)
 
 
 def test_the_flags_of_the_model():
@@ -91,12 +91,12 @@ def test_the_validation_rows_are_those_of_valid_if_there_are_any(tmp_path):
 
 def test_binarized_is_thresholded_or_drawn_with_the_seed():
     x = np.full((200, 5), 0.3, np.float32)
-    assert not running.binarized(x, "threshold", 0).any()
-    assert np.array_equal(running.binarized(x, "none", 0), x)
+    assert not pictures.binarized(x, "threshold", 0).any()
+    assert np.array_equal(pictures.binarized(x, "none", 0), x)
     for how in ("static", "dynamic"):
-        drawn = running.binarized(x, how, 0)
+        drawn = pictures.binarized(x, how, 0)
         assert set(np.unique(drawn)) == {0, 1} and drawn.mean() == pytest.approx(0.3, abs=0.06)
-        assert np.array_equal(drawn, running.binarized(x, how, 0)) and not np.array_equal(drawn, running.binarized(x, how, 1))
+        assert np.array_equal(drawn, pictures.binarized(x, how, 0)) and not np.array_equal(drawn, pictures.binarized(x, how, 1))
 
 
 def test_the_standard_error_is_that_of_the_mean():

@@ -78,6 +78,9 @@ PICTURES = {
     "reconstructions of rows": lambda: visual.plot_reconstructions(ROWS, 1 - ROWS, (7,)),
     "samples": lambda: visual.plot_samples(digits(50), (8, 8)),
     "sample, 1": lambda: visual.plot_samples(digits(1), (8, 8)),
+    "samples in named rows": lambda: visual.plot_samples(digits(30), (8, 8), row_names=["label 0", "label 1", "label 2"]),
+    "points": lambda: visual.plot_points({"data": ROWS[:, :2], "generated": ROWS[:, 2:4]}),
+    "points of ten groups": lambda: visual.plot_points({f"label {i}": ROWS[:, :2] + i for i in range(10)}),
     "samples of rows": lambda: visual.plot_samples(ROWS, (7,)),
     "latent": lambda: visual.plot_latent(np.random.default_rng(0).normal(0, 1, (99, 2)), np.arange(99) % 10),
     "latent, 3 of 5": lambda: visual.plot_latent(np.random.default_rng(0).normal(0, 300, (40, 5))),
@@ -118,7 +121,7 @@ def test_size_and_text_follow_the_house_style(name):
     figure = PICTURES[name]()
     width, height = figure.get_size_inches()
     assert figure.dpi == 100 and figure.get_facecolor() == (1, 1, 1, 1)
-    grid = figure.axes[0].images or name.startswith(("latent", "reconstructions of rows"))
+    grid = figure.axes[0].images or name.startswith(("latent", "points", "reconstructions of rows"))
     assert width <= 6 and (height <= 3.5 or grid)
     texts = [t.get_text() for t in figure.findobj(matplotlib.text.Text)]
     assert all(t.replace("\N{MINUS SIGN}", "-").isascii() for t in texts)

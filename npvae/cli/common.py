@@ -4,8 +4,10 @@ import argparse
 import json
 import pathlib
 import tempfile
+from typing import NamedTuple
 
-from npvae.data import load_dataset
+from npvae.data import Standardization, load_dataset
+from npvae.models.base import Model
 from npvae.training import load_checkpoint
 
 MODEL_FILE, RUN_FILE = "model.npz", "run.json"
@@ -33,6 +35,11 @@ def seed(text):
 def widths(text):
     """400,200 -> (400, 200), for argparse; the empty text is a model without hidden layers."""
     return tuple(positive(part) for part in text.split(",")) if text else ()
+
+
+def labels(text):
+    """7 or 0,1,2 -> [0, 1, 2], for argparse."""
+    return [seed(part) for part in text.split(",")]
 
 
 def number(text, low=0.0, above=False):
@@ -71,15 +78,30 @@ def write_json(path, content):
 
 
 def add_model_arguments(parser):
-    """--model and --data, for the verbs that use a trained model."""
+    """--model, --data and --download, for the verbs that use a trained model."""
     parser.add_argument(
         "--model", metavar="DIR|FILE", default="npvae-run", help="a run's folder or a checkpoint (default: npvae-run)"
     )
     parser.add_argument("--data", metavar="NAME|FILE", help="other data than the model was trained on: see npvae train --help")
+    add_download_argument(parser)
+
+
+def add_download_argument(parser):
+    """--download."""
+    parser.add_argument("--download", action="store_true", help="fetch the named data set if it is not on this machine")
+
+
+class Trained(NamedTuple):
+    """What a run leaves for the verbs after it."""
+
+    model: Model
+    settings: dict  # of its run, or {}
+    path: pathlib.Path  # of its checkpoint
+    standardization: Standardization | None  # of its data
 
 
 def load_model(args):
-    """The trained model of --model, the settings of its run (or {}), and the path of its file."""
+    """The trained model of --model, with what belongs to it."""
     path = pathlib.Path(args.model)
     if path.is_dir():
         path = path / MODEL_FILE
@@ -87,21 +109,45 @@ def load_model(args):
         raise FileNotFoundError(f"{path}: there is no model there; train one with: npvae train --out {args.model}")
     run = path.parent / RUN_FILE
     settings = json.loads(run.read_text(encoding="utf-8"))["settings"] if run.exists() else {}
-    return load_checkpoint(path).model, settings, path
+    checkpoint = load_checkpoint(path)
+    return Trained(checkpoint.model, settings, path, checkpoint.standardization)
 
 
-def load_data(args, settings, model):
-    """The data of --data, else of the model's own run; they must have the model's width."""
+def load_data(args, trained):
+    """The data of --data, else of the model's own run, standardized as there; they must be of the model's kind.
+
+    Raises ValueError for another width or alphabet, or for data without the labels that a conditional model needs."""
+    model, settings = trained.model, trained.settings
     source = args.data or settings.get("data")
     if source is None:
         raise ValueError("which data? This checkpoint does not say; name them with --data.")
-    data = load_dataset(source)
+    data = load_dataset(source, download=args.download)
     if data.train.shape[1] != model.data_dim:
         raise ValueError(
             f"{data.name} has {data.train.shape[1]} values an example, but this model was trained on {model.data_dim}; "
             "name other data with --data."
         )
-    return data
+    if data.alphabet != settings.get("alphabet", data.alphabet):
+        raise ValueError(
+            f"{data.name} is written in the letters {data.alphabet!r}, but this model was trained on {settings['alphabet']!r}; "
+            "name other data with --data."
+        )
+    if model.n_classes and data.test_labels is None:
+        raise ValueError(f"{data.name} has no labels, and a conditional model asks for them; name other data with --data.")
+    return data if trained.standardization is None else data.standardized(by=trained.standardization)
+
+
+def condition(model, labels):
+    """The argument that a conditional model's methods ask for, {"condition": labels}; {} for every other model."""
+    return {"condition": labels} if model.n_classes else {}
+
+
+def image_shape(settings, model):
+    """The shape of an example's picture: the run remembers it; else a square, if D is one; else a plain row."""
+    if settings.get("image_shape"):
+        return tuple(settings["image_shape"])
+    side = round(model.data_dim**0.5)
+    return (side, side) if side * side == model.data_dim else (model.data_dim,)
 
 
 def say(args, text, result):

@@ -6,8 +6,8 @@ Writes ./npvae-demo/: loss curves, reconstructions, samples, the latent map, the
 import shlex
 
 from npvae.cli.common import RUN_FILE, output_folder, positive, say, seed, write_json
-from npvae.cli.running import build, train
-from npvae.cli.train import FLAGS, describe_record
+from npvae.cli.running import build, plain, train
+from npvae.cli.train import DEFAULTS, describe_record
 from npvae.training.archive import versions
 
 HELP = "see a VAE trained on real digits within ten seconds"
@@ -24,13 +24,12 @@ def add_arguments(parser):
 
 def run(args):
     """Train, draw, say where everything is. Running it again writes the same files anew."""
-    settings = {**{name: default for name, (default, _) in FLAGS.items()}, **SETTINGS, "epochs": args.epochs, "seed": args.seed}
+    settings = {**DEFAULTS, **SETTINGS, "epochs": args.epochs, "seed": args.seed}
     model, data, rng = build(settings)
     folder = output_folder(args.out)
     if not (args.quiet or args.json):
         print(f"Training a VAE of {model.params.size:,} parameters on {len(data.train):,} handwritten digits of 8 x 8 pixels ...")
-    settings["image_shape"] = list(data.image_shape)
-    write_json(folder / RUN_FILE, {"settings": settings, "versions": versions()})
+    write_json(folder / RUN_FILE, {"settings": plain(settings), "versions": versions()})
     metrics, history = train(model, data, rng, settings, folder, progress=False if args.quiet or args.json else None)
     where = shlex.quote(str(folder))
     lines = [

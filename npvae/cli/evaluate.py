@@ -9,8 +9,8 @@ examples:
 import numpy as np
 
 from npvae import evaluation
-from npvae.cli.common import BINARIZE, add_model_arguments, load_data, load_model, positive, say, seed
-from npvae.cli.running import binarized
+from npvae.cli.common import BINARIZE, add_model_arguments, condition, load_data, load_model, positive, say, seed
+from npvae.cli.pictures import binarized
 from npvae.core.gaussian import kl_divergence
 from npvae.core.likelihoods import Bernoulli
 from npvae.models import Autoencoder
@@ -19,7 +19,7 @@ HELP = "ELBO and log-likelihood of held-out data"
 
 
 def add_arguments(parser):
-    """--model, --data, --split, --binarize, --samples, --limit, --seed."""
+    """--model, --data, --download, --split, --binarize, --samples, --limit, --seed."""
     add_model_arguments(parser)
     parser.add_argument("--split", choices=("train", "valid", "test"), default="test", help="which rows (default: test)")
     parser.add_argument(
@@ -35,10 +35,10 @@ def add_arguments(parser):
 
 def run(args):
     """Print the table, or the JSON object."""
-    model, settings, _ = load_model(args)
-    data = load_data(args, settings, model)
+    trained = load_model(args)
+    model, data = trained.model, load_data(args, trained)
     x = data.floats(args.split, model.real_dtype)[: args.limit]
-    binarize = args.binarize or settings.get("binarize", "none")
+    binarize = args.binarize or trained.settings.get("binarize", "none")
     x = binarized(x, binarize, args.seed)
     grey = isinstance(model.likelihood, Bernoulli) and not np.all((x == 0) | (x == 1))
     if grey and args.binarize is None:
@@ -46,31 +46,38 @@ def run(args):
             f"the {args.split} rows of {data.name} are grey, and a Bernoulli likelihood is one of black and white: choose "
             "--binarize threshold, static or dynamic, or --binarize none for the grey cross-entropy."
         )
+    given = condition(model, model.n_classes and getattr(data, f"{args.split}_labels")[: len(x)])
+    volume = 0.0 if data.standardization is None else data.standardization.log_volume
     if isinstance(model, Autoencoder):
-        rows = [("reconstruction", _per_row(model, x), "squared-error or cross-entropy term; an autoencoder has no ELBO")]
+        nll = _per_row(model, x) + volume
+        rows = [("reconstruction", nll, "squared-error or cross-entropy term; an autoencoder has no ELBO")]
     else:
-        rows = _vae_rows(model, x, args, grey)
+        rows = _vae_rows(model, x, given, args, grey, volume)
     title = f"{len(x):,} {args.split} rows of {data.name}, binarize {binarize}, seed {args.seed}; nats per example"
+    if data.standardization is not None:
+        title += f" of the data as they are, with {-volume:+.4f} in log p(x) for their standardization"
     lines = [title, ""]
     lines += [f"  {name:<28}{np.mean(v):>14.4f}  +- {_error(v):.4f}   {note}" for name, v, note in rows]
     result = {
         "data": data.name, "split": args.split, "rows": len(x), "binarize": binarize, "seed": args.seed,
-        "units": "nats per example",
+        "units": "nats per example", "log_volume": volume,
         **{name: {"mean": float(np.mean(v)), "standard_error": _error(v)} for name, v, _ in rows},
     }  # fmt: skip
     if not isinstance(model, Autoencoder):
-        extra, more = _latent(model, x)
+        extra, more = _latent(model, x, given)
         lines += extra
         result.update(more)
     say(args, "\n".join([*lines, "", f"Next: npvae sample --model {args.model}"]), result)
 
 
-def _vae_rows(model, x, args, grey):
-    """(name, value of each row, note) for the ELBO, its two terms and the importance-weighted bound."""
+def _vae_rows(model, x, given, args, grey, volume):
+    """(name, value of each row, note) for the ELBO, its two terms and the importance-weighted bound.
+
+    volume: the nats by which densities of the data lie below those of the standardized data that the model knows."""
     rng = np.random.default_rng(args.seed)
-    elbo = evaluation.elbo(model, x, rng)
-    kl = kl_divergence(*model.encode(x))
-    bound = evaluation.log_likelihood(model, x, rng, samples=args.samples)
+    elbo = evaluation.elbo(model, x, rng, **given) - volume
+    kl = kl_divergence(*model.encode(x, **given))
+    bound = evaluation.log_likelihood(model, x, rng, samples=args.samples, **given) - volume
     if grey:
         return [
             ("grey cross-entropy + KL", -elbo, "a training loss, not a likelihood: the pixels are grey"),
@@ -86,9 +93,9 @@ def _vae_rows(model, x, args, grey):
     ]
 
 
-def _latent(model, x):
+def _latent(model, x, given):
     """Active units and the KL of each latent, as lines and as data."""
-    active, kl = evaluation.active_units(model, x), evaluation.kl_per_dimension(model, x)
+    active, kl = evaluation.active_units(model, x, **given), evaluation.kl_per_dimension(model, x, **given)
     each = ", ".join(f"{value:.3f}" for value in kl)
     lines = ["", f"  active units: {int(active.sum())} of {len(active)}", f"  KL of each latent: {each}"]
     return lines, {"active_units": int(active.sum()), "kl_per_dimension": [float(value) for value in kl]}

@@ -22,26 +22,23 @@ from functools import partial
 
 import numpy as np
 
-from npvae.cli.common import load_data, load_model, number, positive, say, seed
-from npvae.core import gaussian
-from npvae.core.layers import Chain, Dense, ReLU, Sigmoid, Softplus, Tanh
-from npvae.core.likelihoods import Bernoulli, Gaussian
-from npvae.models import VAE, Autoencoder
-from npvae.verify import check_gradient, check_layer, check_likelihood, check_model
+from npvae.cli.common import add_download_argument, condition, load_data, load_model, number, positive, say, seed
+from npvae.cli.library import checks_of_the_library
+from npvae.verify import check_layer, check_model
 
 MODEL_ONLY = {"data": None, "rows": 8, "beta": 1.0}  # flags that go with --model, and what they are if left out
-LARGE = 784, (400,), 20  # D, hidden, Z of the model that random directions certify
 HELP = "are the gradients right? the library's, a model's, or yours"
 
 
 def add_arguments(parser):
-    """--model, --data, --rows, --beta, --file, --full, --seed."""
+    """--model, --data, --download, --rows, --beta, --file, --full, --seed."""
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--model", metavar="DIR|FILE", help="a trained model in place of the library's parts")
     what.add_argument(
         "--file", metavar="FILE", help='a Python file that defines CHECKS = [(layer, x), (layer, x, "name"), ...]; it is run'
     )
     parser.add_argument("--data", metavar="NAME|FILE", help="the model's data, if not those of its run; with --model")
+    add_download_argument(parser)
     parser.add_argument("--rows", type=positive, metavar="B", help="test rows in the batch, with --model (default: 8)")
     parser.add_argument("--beta", type=number, help="weight of the KL, with --model (default: 1)")
     parser.add_argument("--full", action="store_true", help="the whole table of every check, not only of those that fail")
@@ -57,7 +54,7 @@ def run(args):
     elif args.model:
         checks = [_of_model(args)]
     else:
-        checks = _of_the_library(np.random.default_rng(args.seed))
+        checks = checks_of_the_library(np.random.default_rng(args.seed))
     found = {}  # name -> Report, or the sentence that says why there is none
     for i, (name, check) in enumerate(checks):
         try:
@@ -165,58 +162,10 @@ def _of_file(path, seed):
 
 
 def _of_model(args):
-    model, settings, _ = load_model(args)
-    x = load_data(args, settings, model).floats("test", np.float64)[: args.rows]
+    trained = load_model(args)
+    model, data = trained.model, load_data(args, trained)
+    x = data.floats("test", np.float64)[: args.rows]
     eps = model.noise(len(x), np.random.default_rng(args.seed))
+    given = condition(model, model.n_classes and data.test_labels[: len(x)])
     name = f"{type(model).__name__}, {model.params.size:,} parameters"
-    return name, partial(check_model, model, x, eps, beta=args.beta, seed=args.seed)
-
-
-def _of_the_library(rng):
-    """(name, check) of everything here that has a backward pass, at random points, with unequal sizes."""
-    B, x, pixels = 6, rng.normal(size=(6, 5)), rng.uniform(size=(6, 5))
-    chain = Chain([Dense(5, 4, rng=rng), ReLU(), Dense(4, 3, rng=rng)])
-    layers = [Dense(5, 3, rng=rng), Tanh(), ReLU(), Softplus(), Sigmoid(), chain]
-    checks = [(type(layer).__name__, partial(check_layer, layer, x)) for layer in layers]
-    checks += _of_the_gaussian(*(rng.normal(size=(B, 3)) for _ in range(4)), dkl=rng.normal(size=B))
-    out = rng.normal(size=(B, 5))
-    for label, likelihood, data in (
-        ("Bernoulli", Bernoulli(), pixels),
-        ("Gaussian", Gaussian(0.7), x),
-        ("Gaussian, learned sigma", Gaussian(0.7, learn=True), x),
-    ):
-        checks.append((label, partial(check_likelihood, likelihood, out, data)))
-    for kind, label, options in (
-        (Autoencoder, "Autoencoder 5-7-4-3", {}),
-        (VAE, "VAE 5-7-4-3", {"beta": 2.5}),
-        (VAE, "VAE 5-7-4-3, ReLU, Gaussian", {"beta": 0.5}),
-    ):
-        parts = {"likelihood": Gaussian(0.7, learn=True), "activation": ReLU} if "ReLU" in label else {}
-        model = kind.dense(5, (7, 4), 3, rng=rng, dtype=np.float64, **parts)
-        checks.append((label, partial(check_model, model, pixels, model.noise(B, rng), **options)))
-    large = VAE.dense(*LARGE, rng=rng, activation=ReLU, dtype=np.float64)
-    images = rng.uniform(size=(8, LARGE[0]))
-    checks.append((f"VAE of {large.params.size:,} parameters", partial(check_model, large, images, large.noise(8, rng))))
-    return checks
-
-
-def _of_the_gaussian(mu, logvar, eps, dz, dkl):
-    """KL, sample and log-density of core.gaussian, with their gradients."""
-    theta = {"mu": mu, "logvar": logvar}
-
-    def kl(t):
-        return dkl @ gaussian.kl_divergence(t["mu"], t["logvar"])
-
-    def z(t):
-        return np.sum(dz * gaussian.reparameterize(t["mu"], t["logvar"], eps)[0])
-
-    def log_density(t):
-        return dkl @ gaussian.log_density(eps, t["mu"], t["logvar"])
-
-    gradients = (
-        (kl, gaussian.kl_divergence_backward(mu, logvar, dkl)),
-        (z, gaussian.reparameterize_backward(dz, gaussian.reparameterize(mu, logvar, eps)[1])),
-        (log_density, gaussian.log_density_backward(eps, mu, logvar, dkl)[1:]),
-    )
-    names = {kl: "kl_divergence", z: "reparameterize", log_density: "log_density"}
-    return [(names[f], partial(check_gradient, f, theta, dict(zip(theta, grad)))) for f, grad in gradients]
+    return name, partial(check_model, model, x, eps, beta=args.beta, seed=args.seed, **given)

@@ -1,4 +1,4 @@
-"""Send test images through a trained model and back.
+"""Send test rows through a trained model and back.
 
 examples:
   npvae reconstruct --model npvae-run --n 10
@@ -6,15 +6,15 @@ examples:
 
 import numpy as np
 
-from npvae import visual
-from npvae.cli.common import add_model_arguments, load_data, load_model, output_folder, positive, say, seed
-from npvae.cli.running import binarized
+from npvae.cli.common import add_model_arguments, condition, load_data, load_model, output_folder, positive, say, seed
+from npvae.cli.pictures import binarized, draw_reconstructions
+from npvae.data.strings import read_strings
 
-HELP = "send images through a trained model and back"
+HELP = "send test rows through a trained model and back"
 
 
 def add_arguments(parser):
-    """--model, --data, --n, --seed, --out."""
+    """--model, --data, --download, --n, --seed, --out."""
     add_model_arguments(parser)
     parser.add_argument("--n", type=positive, default=10, help="how many of the test rows (default: 10)")
     parser.add_argument("--seed", type=seed, default=0, help="which rows: a draw without replacement (default: 0)")
@@ -22,24 +22,29 @@ def add_arguments(parser):
 
 
 def run(args):
-    """Write reconstructions.npz (x, x_hat, z, row) and reconstructions.png."""
-    model, settings, path = load_model(args)
-    data = load_data(args, settings, model)
-    folder = output_folder(args.out or path.parent)
+    """Write reconstructions.npz (x, x_hat, z, row) and reconstructions.png, or reconstructions.txt for strings."""
+    trained = load_model(args)
+    model = trained.model
+    data = load_data(args, trained)
+    folder = output_folder(args.out or trained.path.parent)
     if args.n > len(data.test):
         raise ValueError(f"--n {args.n}, but {data.name} has {len(data.test)} test rows.")
     rng = np.random.default_rng(args.seed)
     row = np.sort(rng.choice(len(data.test), args.n, replace=False))
-    x = binarized(data.floats("test", model.real_dtype), settings.get("binarize", "none"), args.seed)[row]  # (n, D)
-    code = model.encode(x)
-    x_hat = model.reconstruct(x)  # (n, D)
+    x = binarized(data.floats("test", model.real_dtype), trained.settings.get("binarize", "none"), args.seed)[row]  # (n, D)
+    given = condition(model, None if data.test_labels is None else data.test_labels[row])
+    code = model.encode(x, **given)
+    x_hat = model.reconstruct(x, **given)  # (n, D)
+    if data.standardization is not None:
+        x, x_hat = data.standardization.undo(x), data.standardization.undo(x_hat)
     np.savez(folder / "reconstructions.npz", x=x, x_hat=x_hat, z=code[0] if isinstance(code, tuple) else code, row=row)
-    visual.save(visual.plot_reconstructions(x, x_hat, data.image_shape, n=args.n), folder / "reconstructions.png")
+    picture = draw_reconstructions(x, x_hat, data.image_shape, data.alphabet, folder, n=args.n)
     error = float(np.mean(np.sum((x - x_hat) ** 2, axis=1)))
-    files = [str(folder / name) for name in ("reconstructions.png", "reconstructions.npz")]
-    say(
-        args,
-        f"{args.n} test rows of {data.name}: squared error {error:.4f} an example (summed over the {model.data_dim} values); "
-        f"{', '.join(files)}.\nNext: npvae evaluate --model {args.model}",
-        {"n": args.n, "data": data.name, "squared_error": error, "files": files},
-    )
+    files = [str(picture), str(folder / "reconstructions.npz")]
+    result = {"n": args.n, "data": data.name, "squared_error": error, "files": files}
+    text = f"{args.n} test rows of {data.name}: squared error {error:.4f} an example (summed over the {model.data_dim} values)"
+    if data.alphabet is not None:
+        result["strings"] = list(zip(read_strings(x, data.alphabet), read_strings(x_hat, data.alphabet)))
+        same = sum(a == b for a, b in result["strings"])
+        text = "\n".join([*(f"{a} -> {b}" for a, b in result["strings"]), f"{same} of {args.n} test rows of {data.name} came back"])
+    say(args, f"{text}; {', '.join(files)}.\nNext: npvae evaluate --model {args.model}", result)

@@ -1,19 +1,19 @@
-"""A run from its settings: the model, the data, fit, and the files that are left; shared by train and demo."""
+"""A run from its settings: the data, the arguments of fit, and the files that are left; shared by train and demo."""
 
 import shlex
 import time
 
 import numpy as np
 
-from npvae import evaluation, visual
+from npvae.beyond import objectives
+from npvae.cli.building import make_model
 from npvae.cli.common import MODEL_FILE, write_json
-from npvae.core import layers, likelihoods, optimizers
+from npvae.cli.pictures import draw
+from npvae.core import optimizers
 from npvae.data import load_dataset
-from npvae.models import VAE, Autoencoder
-from npvae.training import Interrupted, batches, fit, schedules
+from npvae.training import Interrupted, fit, schedules
 from npvae.training.archive import versions
 
-ACTIVATIONS = {"tanh": layers.Tanh, "relu": layers.ReLU, "softplus": layers.Softplus, "sigmoid": layers.Sigmoid}
 OPTIMIZERS = {
     "adam": optimizers.Adam,
     "sgd": optimizers.SGD,
@@ -21,32 +21,29 @@ OPTIMIZERS = {
     "rmsprop": optimizers.RMSProp,
     "adagrad": optimizers.Adagrad,
 }
-MODELS = {"vae": VAE, "autoencoder": Autoencoder}
-PICTURED = 5_000  # test rows in the latent map and the posterior statistics: enough to see, quick to draw
 
 
-def build(settings):
-    """-> model, data, rng.  The settings are those of `npvae train`; `validation` is filled in if it was left open."""
-    data = load_dataset(settings["data"])
-    if settings["validation"] is None:
-        settings["validation"] = "valid" if data.valid is not None else "test"
+def build(settings, download=False):
+    """-> model, data, rng.  The settings are those of `npvae train`; those that were left open (None) are filled in."""
+    data = load_dataset(settings["data"], download=download)
+    convolutional = settings["architecture"] == "convolutional"
+    left_open = {
+        "validation": "valid" if data.valid is not None else "test",
+        "likelihood": "bernoulli" if data.alphabet is None else "categorical",
+        "activation": "relu" if convolutional else "tanh",
+        "init": "he" if convolutional else "glorot",
+    }
+    settings.update({name: value for name, value in left_open.items() if settings[name] is None})
+    settings |= {"image_shape": list(data.image_shape), "alphabet": data.alphabet}
+    if settings["standardize"]:
+        if settings["likelihood"] not in ("gaussian", "pixel-gaussian"):
+            raise ValueError(
+                f"--standardize gives the data mean 0 and variance 1, out of reach of --likelihood {settings['likelihood']}; "
+                "choose gaussian or pixel-gaussian."
+            )
+        data = data.standardized()
     rng = np.random.default_rng(settings["seed"])
-    if settings["likelihood"] == "gaussian":
-        likelihood = likelihoods.Gaussian(settings["sigma"], learn=settings["learn_sigma"])
-    else:
-        likelihood = likelihoods.Bernoulli()
-    model = MODELS[settings["kind"]].dense(
-        data.train.shape[1],
-        settings["hidden"],
-        settings["latent_dim"],
-        likelihood,
-        ACTIVATIONS[settings["activation"]],
-        rng=rng,
-        dtype=np.dtype(settings["dtype"]),
-        init=settings["init"],
-        output_mean=data.train.mean(axis=0) / (data.scale or 1.0) if settings["output_mean"] else None,
-    )
-    return model, data, rng
+    return make_model(settings, data, rng), data, rng
 
 
 def train(model, data, rng, settings, folder, *, resume=None, checkpoint_every=10.0, progress=None):
@@ -54,7 +51,7 @@ def train(model, data, rng, settings, folder, *, resume=None, checkpoint_every=1
 
     Raises Interrupted after Ctrl-C or SIGTERM, with the command that goes on."""
     start = time.perf_counter()
-    arguments = {**_fit_arguments(settings, data), "checkpoint": folder / MODEL_FILE, "checkpoint_every": checkpoint_every}
+    arguments = {**fit_arguments(settings, data), "checkpoint": folder / MODEL_FILE, "checkpoint_every": checkpoint_every}
     try:
         history = fit(model, data, rng=rng, resume=resume, progress=progress, **arguments)
     except Interrupted as stop:
@@ -64,25 +61,35 @@ def train(model, data, rng, settings, folder, *, resume=None, checkpoint_every=1
     history.to_csv(folder / "history.csv")
     metrics = {
         "units": "nats per example: summed over the data and latent dimensions, averaged over the examples",
-        "settings": {**settings, "hidden": list(settings["hidden"])},
+        "settings": plain(settings),
         "data": {"name": data.name, "train": len(data.train), "test": len(data.test), "values": data.train.shape[1]},
         "parameters": model.params.size,
         "seconds": round(time.perf_counter() - start, 3),
         "last": history.records[-1],
         "versions": versions(),
     }
+    if data.standardization is not None:
+        metrics["units"] += f"; of the standardized data, {data.standardization.log_volume:+.6g} for those of the data themselves"
+        metrics["log_volume"] = data.standardization.log_volume
     write_json(folder / "metrics.json", metrics)
     draw(model, data, settings, history, folder)
     return metrics, history
 
 
-def _fit_arguments(settings, data):
+def plain(settings):
+    """The settings as JSON gives them back: lists for tuples."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
+
+
+def fit_arguments(settings, data):
     """What the settings say to fit."""
     adam_eps = {"eps": settings["adam_eps"]} if settings["optimizer"] == "adam" else {}
+    objective = _objective(settings)
     return {
         "optimizer": OPTIMIZERS[settings["optimizer"]](lr=settings["lr"], **adam_eps),
         "validation": None if settings["validation"] == "none" else settings["validation"],
-        "beta": _beta(settings, -(-len(data.train) // settings["batch_size"])),
+        "beta": _beta(settings, -(-len(data.train) // settings["batch_size"])) if objective is None else 1.0,
+        "objective": objective,
         "lr": _lr(settings),
         "binarize": None if settings["binarize"] == "none" else settings["binarize"],
         **{name: settings[name] for name in ("epochs", "batch_size", "clip_norm", "patience")},
@@ -94,12 +101,14 @@ def _lr(settings):
     kind, lr, end = (settings[name] for name in ("lr_schedule", "lr", "lr_end"))
     if kind == "constant":
         if end is not None:
-            raise ValueError("--lr-end needs --lr-schedule cosine, exponential or step.")
+            raise ValueError("--lr-end needs --lr-schedule cosine, exponential, stages or step.")
         return None
     if kind == "cosine":
         return schedules.cosine(lr, 0.0 if end is None else end)
     end = lr / 10 if end is None else end
-    return schedules.exponential(lr, end) if kind == "exponential" else schedules.step_decay(lr, factor=end / lr, every=0.5)
+    if kind == "step":
+        return schedules.step_decay(lr, factor=end / lr, every=0.5)
+    return schedules.exponential(lr, end) if kind == "exponential" else schedules.stages(lr, end)
 
 
 def _beta(settings, epoch_steps):
@@ -113,25 +122,19 @@ def _beta(settings, epoch_steps):
     return settings["beta"]
 
 
-def draw(model, data, settings, history, folder):
-    """The run's pictures, as PNG."""
-    x = binarized(data.floats("test", model.real_dtype)[:PICTURED], settings["binarize"], settings["seed"])
-    labels = None if data.test_labels is None else data.test_labels[: len(x)]
-    visual.save(visual.plot_history(history), folder / "history.png")
-    visual.save(visual.plot_reconstructions(x[:10], model.reconstruct(x[:10]), data.image_shape), folder / "reconstructions.png")
-    if isinstance(model, Autoencoder):
-        visual.save(visual.plot_latent(model.encode(x), labels), folder / "latent.png")
-        return
-    rng = np.random.default_rng(settings["seed"])
-    visual.save(visual.plot_samples(model.sample(50, rng), data.image_shape), folder / "samples.png")
-    visual.save(visual.plot_kl_per_dimension(evaluation.kl_per_dimension(model, x)), folder / "kl_per_dimension.png")
-    if model.latent_dim > 1:
-        visual.save(visual.plot_latent(model.encode(x)[0], labels), folder / "latent.png")
-    if model.latent_dim == 2 and len(data.image_shape) > 1:
-        visual.save(visual.plot_manifold(model, data.image_shape), folder / "manifold.png")
-
-
-def binarized(x, how, seed):
-    """The rows as black and white, as fit makes its validation rows: thresholded, or drawn once ("static", "dynamic")."""
-    how = {"none": None, "dynamic": "static"}.get(how, how)
-    return batches.binarized(batches.Rows(x, None), how, np.random.default_rng(seed), x.dtype).floats(slice(None), x.dtype)
+def _objective(settings):
+    """The objective of --capacity or --free-bits; None for the model's own loss."""
+    asked = [name for name in ("capacity", "free_bits") if settings[name] is not None]
+    if not asked:
+        return None
+    flag = f"--{asked[0].replace('_', '-')}"
+    if len(asked) == 2:
+        raise ValueError("--capacity and --free-bits exclude each other.")
+    if settings["kind"] == "autoencoder":
+        raise ValueError(f"{flag} is about the KL, and --kind autoencoder has none.")
+    for other in ("beta_warmup", "beta_cycles"):
+        if settings[other]:
+            raise ValueError(f"{flag} and --{other.replace('_', '-')} exclude each other: beta is constant there.")
+    if flag == "--capacity":
+        return objectives.capacity(settings["beta"], settings["capacity"])
+    return objectives.free_bits(settings["free_bits"], settings["beta"])

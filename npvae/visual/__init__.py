@@ -10,8 +10,9 @@ from npvae.visual.plots import (
     plot_reconstructions,
     plot_samples,
 )
+from npvae.visual.points import plot_points
 
 __all__ = [
-    "plot_history", "plot_kl_per_dimension", "plot_latent", "plot_manifold", "plot_reconstructions", "plot_samples", "plot_vcurve",
-    "save",
+    "plot_history", "plot_kl_per_dimension", "plot_latent", "plot_manifold", "plot_points", "plot_reconstructions", "plot_samples",
+    "plot_vcurve", "save",
 ]  # fmt: skip

@@ -84,8 +84,10 @@ def plot_reconstructions(x, x_hat, image_shape, n=10):
     return figure
 
 
-def plot_samples(images, image_shape, columns=10):
-    """Rows of data as images, `columns` side by side; data that are no images as curves in one plot.  images: (n, D)."""
+def plot_samples(images, image_shape, columns=10, row_names=None):
+    """Rows of data as images, `columns` side by side; data that are no images as curves in one plot.  images: (n, D).
+
+    row_names: a text for each row of images, written to its left, such as the label that its images were drawn with."""
     images = _rows("plot_samples", "images", images, image_shape)
     columns = min(positive_integer("plot_samples", "columns", columns), len(images))
     if len(image_shape) == 1:
@@ -93,9 +95,18 @@ def plot_samples(images, image_shape, columns=10):
         axes = style(figure.add_subplot(), f"{len(images)} samples", "column", "value")
         axes.plot(*_curves(images), color=INK, lw=0.8, alpha=0.5, marker=_marker(images))
         return figure
+    names, rows = [str(name) for name in row_names or ()], -(-len(images) // columns)
+    if names and len(names) != rows:
+        raise ValueError(f"plot_samples: {len(names)} row_names, but {len(images)} images in rows of {columns} make {rows} rows.")
     low, high = _range(images)
-    picture = mosaic(images.reshape(-1, *image_shape), columns, _gap(image_shape[1]), low)
-    return image_figure(picture, low, high, _zoom(picture, image_shape[1], (WIDTH - 0.2) * DPI))[0]
+    h, w = image_shape
+    gap, left = _gap(w), 0.1 + max((0.1 + 0.07 * len(name) for name in names), default=0.0)
+    picture = mosaic(images.reshape(-1, h, w), columns, gap, low)
+    figure, axes = image_figure(picture, low, high, _zoom(picture, w, (WIDTH - 0.1 - left) * DPI), left=left)
+    if names:
+        axes.set_yticks(np.arange(rows) * (h + gap) + (h - 1) / 2, names, fontsize=FONT)
+        axes.tick_params(length=0)
+    return figure
 
 
 def plot_latent(mu, labels=None):
