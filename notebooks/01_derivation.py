@@ -1156,6 +1156,15 @@ agree("no bias correction, first step", (0.1 * g) / (math.sqrt(0.001) * g + 1e-8
 # \mathrm{start} \left( \frac{\mathrm{end}}{\mathrm{start}} \right)^{\mathrm{step} / \mathrm{steps}} \tag{SCHED-5}
 # $$
 #
+# A fourth, that of Burda et al., has stairs that grow longer: n stages, each g times as long as the one before, so that stage i
+# begins when $(1 + g + \ldots + g^{i-1}) / (1 + g + \ldots + g^{n-1})$ of all steps are done. From stage to stage the rate falls
+# by one and the same factor:
+#
+# $$
+# \mathrm{start} \left( \frac{\mathrm{end}}{\mathrm{start}} \right)^{i / (n - 1)}
+# \quad \text{in stage} \quad i = 0, \ldots, n - 1 \tag{SCHED-6}
+# $$
+#
 # Code: `npvae.training.schedules`. Whatever the schedule, the reported ELBO is the one with beta = 1.
 #
 # > **A mistake found in public code**, `kl_annealed_in_reported_elbo`: -(reconstruction + beta KL) is reported while beta is
@@ -1168,6 +1177,7 @@ for label, schedule, by_hand in (
     ("SCHED-3", schedules.cosine(1e-3, 1e-4), 1e-4 + 9e-4 * (1 + math.cos(math.pi / 20)) / 2),
     ("SCHED-4", schedules.step_decay(1e-3, factor=0.5, every=20), 1e-3 * 0.5**2),
     ("SCHED-5", schedules.exponential(1e-3, 1e-5), 1e-3 * 10 ** (-2 / 20)),
+    ("SCHED-6", schedules.stages(1e-3, 1e-4, n=4, growth=3), 1e-3 * 10 ** (-1 / 3)),  # stages of 25, 75, 225 and 675 steps
 ):
     agree(f"{label} at step 50 of 1,000", schedule(50, 1000), by_hand)
 assert (1 - 0.5) * 25 == 12.5

@@ -1,6 +1,7 @@
-"""The map equation -> function -> test. `test_equations.py` holds it against notebook 1, the docstrings and the test files.
+"""The map equation -> function -> test. `test_equations.py` holds it against the notebooks, the docstrings and the test files.
 
-`markdown()` is the same map as a table, a family a line, for the README.
+There are two volumes: notebook 1 derives the core, the models and the schedules, notebook 6 what is beyond them.
+`markdown()` is the map of both as one table, a family a line, for the README.
 """
 
 from typing import NamedTuple
@@ -18,10 +19,18 @@ def _all(labels, homes, test):
     return {label: Equation(tuple(homes.split()), test) for label in labels.split()}
 
 
+NOTEBOOKS = {1: "01_derivation", 6: "06_beyond"}
+VOLUME_TWO = ("beyond.", "models.conditional.")  # how the names of its functions and classes begin
+
 LAYER_GRADIENTS = "test_layers.py::test_the_gradients_agree_with_the_complex_step"
 GAUSSIAN_GRADIENTS = "test_gaussian.py::test_the_gradient_agrees_with_the_complex_step"
 OPTIMIZER_STEPS = "test_optimizers.py::test_steps_follow_the_printed_equations"
 ADAM_VECTORS = "test_adam.py::test_adam_matches_sixty_digit_vectors"
+CONVOLUTION_GRADIENTS = "test_convolution.py::test_the_gradients_agree_with_the_complex_step"
+BEYOND_NLL = "test_beyond_likelihoods.py::test_the_nll_agrees_with_literal_loops"
+BEYOND_GRADIENTS = "test_beyond_likelihoods.py::test_the_gradient_agrees_with_the_complex_step"
+OBJECTIVE_LOSS = "test_objectives.py::test_the_loss_agrees_with_literal_loops"
+OBJECTIVE_GRADIENTS = "test_objectives.py::test_the_gradient_agrees_with_the_complex_step"
 
 EQUATIONS: dict[str, Equation] = {
     # ELBO-1 and ELBO-2 are the way to ELBO-3: no function computes them
@@ -93,6 +102,63 @@ EQUATIONS: dict[str, Equation] = {
     **_all("SCHED-3", "training.schedules.cosine", "test_schedules.py::test_cosine_ends_where_it_should"),
     **_all("SCHED-4", "training.schedules.step_decay", "test_schedules.py::test_step_decay"),
     **_all("SCHED-5", "training.schedules.exponential", "test_schedules.py::test_exponential"),
+    **_all("SCHED-6", "training.schedules.stages", "test_schedules.py::test_the_stages_of_burda_et_al"),
+    # volume two
+    **_all("CONV-1", "beyond.convolution", "test_convolution.py::test_the_gradient_of_each_convolution_is_the_other"),
+    **_all(
+        "CONV-2 CONV-3",
+        "beyond.convolution.Conv2D",
+        "test_convolution.py::test_convolution_agrees_with_literal_loops",
+    ),
+    **_all("CONV-4 CONV-5 CONV-6", "beyond.convolution.Conv2D.backward", CONVOLUTION_GRADIENTS),
+    **_all(
+        "CONVT-1 CONVT-2",
+        "beyond.convolution.ConvTranspose2D",
+        "test_convolution.py::test_transposed_convolution_agrees_with_literal_loops",
+    ),
+    **_all(
+        "CONVT-3",
+        "beyond.convolution.ConvTranspose2D",
+        "test_convolution.py::test_transposed_convolution_is_the_adjoint_of_convolution",
+    ),
+    **_all("CONVT-4 CONVT-5 CONVT-6", "beyond.convolution.ConvTranspose2D.backward", CONVOLUTION_GRADIENTS),
+    **_all(
+        "POOL-1",
+        "beyond.pooling.MaxPool2D",
+        "test_convolution.py::test_pooling_and_its_gradient_agree_with_literal_loops",
+    ),
+    **_all("POOL-2", "beyond.pooling.MaxPool2D.backward", CONVOLUTION_GRADIENTS),
+    **_all("PIX-1 PIX-2", "beyond.likelihoods.DiagonalGaussian", BEYOND_NLL),
+    **_all("PIX-3 PIX-4", "beyond.likelihoods.DiagonalGaussian.nll_and_grad", BEYOND_GRADIENTS),
+    **_all(
+        "CB-1",
+        "beyond.likelihoods.ContinuousBernoulli",
+        "test_beyond_distributions.py::test_the_continuous_bernoulli_density_integrates_to_one",
+    ),
+    **_all(
+        "CB-2 CB-3",
+        "beyond.likelihoods.ContinuousBernoulli",
+        "test_continuous_bernoulli.py::test_the_continuous_bernoulli_reproduces_the_table",
+    ),
+    **_all("CB-4", "beyond.likelihoods.ContinuousBernoulli.nll_and_grad", BEYOND_GRADIENTS),
+    **_all("CAT-1 CAT-2", "beyond.categorical.Categorical", BEYOND_NLL),
+    **_all("CAT-3", "beyond.categorical.Categorical.nll_and_grad", BEYOND_GRADIENTS),
+    **_all("CAP-1", "beyond.objectives.capacity", OBJECTIVE_LOSS),
+    **_all("CAP-2", "beyond.objectives.capacity", OBJECTIVE_GRADIENTS),
+    **_all("FREE-1", "beyond.objectives.free_bits", OBJECTIVE_LOSS),
+    **_all("FREE-2", "beyond.objectives.free_bits", OBJECTIVE_GRADIENTS),
+    **_all(
+        "CVAE-1",
+        "models.conditional.ConditionalVAE",
+        "test_conditional_evaluation.py::test_with_the_exact_posterior_the_bound_is_log_p_of_x_given_c",
+    ),
+    **_all("CVAE-2", "models.conditional.ConditionalVAE", "test_conditional.py::test_the_loss_agrees_with_literal_loops"),
+    **_all("CVAE-3", "models.conditional.WithLabels", "test_conditional.py::test_a_label_is_a_row_of_w_added_to_the_bias"),
+    **_all(
+        "CVAE-4",
+        "models.conditional.WithLabels.backward",
+        "test_conditional.py::test_a_layer_told_labels_has_the_gradient_of_its_own_input",
+    ),
 }
 
 
@@ -101,15 +167,26 @@ def family(label):
     return label.partition("-")[0]
 
 
+def notebook(label):
+    """The number of the notebook that derives it."""
+    return 6 if any(home.startswith(VOLUME_TWO) for home in EQUATIONS[label].homes) else 1
+
+
 def markdown():
-    """The map as a Markdown table: a family of equations, the functions and classes that state them, the tests that hold them."""
-    lines = ["| equations | code | tests |", "|---|---|---|"]
+    """The map as a Markdown table: a family of equations, its notebook, the functions that state them, the tests that hold them."""
+    lines = ["| equations | notebook | code | tests |", "|---|---|---|---|"]
     for name in dict.fromkeys(map(family, EQUATIONS)):
         members = [label for label in EQUATIONS if family(label) == name]
         homes = dict.fromkeys(home for label in members for home in EQUATIONS[label].homes)
-        homes = [home for home in homes if home.rpartition(".")[0] not in homes]  # a class stands for its methods
+        homes = [home for home in homes if not _is_method(home, homes)]
         files = dict.fromkeys(EQUATIONS[label].test.partition("::")[0] for label in members)
         numbers = name + "-1" if len(members) == 1 else f"{name}-1 to {len(members)}"
         code, tests = (", ".join(f"`{text}`" for text in texts) for texts in (homes, files))
-        lines.append(f"| {numbers} | {code} | {tests} |")
+        lines.append(f"| {numbers} | {notebook(members[0])} | {code} | {tests} |")
     return "\n".join(lines)
+
+
+def _is_method(home, homes):
+    """Is it a method of a class that is there? A class stands for its methods; a module does not stand for its classes."""
+    owner = home.rpartition(".")[0]
+    return owner in homes and owner.rpartition(".")[2][0].isupper()
