@@ -102,7 +102,7 @@ def forward(vae, x, eps):
     """Encode once, draw K times, decode all -> Samples.  x: (B, D); eps: (K, B, Z)."""
     K, B, Z = eps.shape
     code, encoder_cache = vae.encoder.forward(x)  # (B, 2Z)
-    mu, logvar = code[:, :Z], code[:, Z:]  # (B, Z), (B, Z)
+    mu, logvar = vae._split(code)  # (B, Z), (B, Z)
     z, sample_cache = reparameterize(np.broadcast_to(mu, eps.shape), np.broadcast_to(logvar, eps.shape), eps)  # (K, B, Z)
     out, decoder_cache = vae.decoder.forward(z.reshape(K * B, Z))  # (K B, n)
     return Samples(x, mu, logvar, z, out, (encoder_cache, sample_cache, decoder_cache))

@@ -61,7 +61,7 @@ def draw_samples(x, image_shape, alphabet, folder, labels=None):
     if tuple(image_shape) == (2,):
         groups = {"generated": x} if labels is None else {f"label {c}": x[labels == c] for c in np.unique(labels)}
         figure = visual.plot_points(groups)
-    elif labels is None:
+    elif labels is None or len(set(labels.tolist())) == 1:
         figure = visual.plot_samples(x, image_shape)
     else:
         names, counts = np.unique(labels, return_counts=True)

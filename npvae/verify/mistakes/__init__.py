@@ -23,7 +23,9 @@ from npvae.verify.mistakes.exhibits import (
     adam,
     backward_latent,
     backward_layers,
+    beyond,
     checking,
+    data,
     evaluation,
     kl,
     likelihood,
@@ -50,7 +52,10 @@ __all__ = [
     "planted",
 ]
 
-_ROOMS = (likelihood, kl, sampling, reduction, backward_layers, backward_latent, adam, evaluation, training, numerics, checking)
+_ROOMS = (
+    likelihood, kl, sampling, reduction, backward_layers, backward_latent, beyond, adam, evaluation, training, data, numerics,
+    checking,
+)  # fmt: skip
 
 MISTAKES: dict[str, Mistake] = {mistake.id: mistake for room in _ROOMS for mistake in room.EXHIBITS}
 
@@ -65,6 +70,7 @@ FAMILIES = {
     "adam": "Wrong Adams",
     "evaluation": "Wrong numbers in reports",
     "training": "Batches, records, patience, resumed runs",
+    "data": "Labels, and the scale of the columns",
     "numerics": "Right on paper, wrong in floating point; side effects",
     "checking": "Right gradients that are accused",
 }

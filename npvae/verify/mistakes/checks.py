@@ -13,7 +13,7 @@ from npvae.core.layers import ReLU, Sigmoid, Softplus, Tanh
 from npvae.core.likelihoods import Bernoulli, Gaussian
 from npvae.core.optimizers import Adam
 from npvae.verify import check_gradient, check_layer, check_model
-from npvae.verify.mistakes import housekeeping
+from npvae.verify.mistakes import housekeeping, volume_two
 from npvae.verify.mistakes.adam_vectors import (
     SIXTY_DIGITS,
     LiteralAdam,
@@ -39,7 +39,9 @@ KL_NEAR_PRIOR = 2.50000833335416671e-11  # mu = 0, logvar = 1e-5
 
 
 def gradient_reports(directions=None):
-    """Yield the reports of the gradient check: of two models, and of what they leave untouched. directions: as in check_model."""
+    """Yield the reports of the gradient check: of two models, of what they leave untouched, and of volume two.
+
+    directions: as in check_model, for the models."""
     yield check_model(*bernoulli_case(), directions=directions)
     yield check_model(*gaussian_case(), directions=directions)
     x, y, lv = waves(2, 2), waves(2, 2, speed=0.7), waves(2, 2, speed=1.7)
@@ -47,6 +49,7 @@ def gradient_reports(directions=None):
         yield check_layer(layer, 2 * x)
     gradient = dict(zip(("x", "mu", "logvar"), gaussian.log_density_backward(x, y, lv, np.ones(2))))
     yield check_gradient(lambda a: np.sum(gaussian.log_density(**a)), {"x": x, "mu": y, "logvar": lv}, gradient)
+    yield from volume_two.gradient_reports()
 
 
 def derivative():
@@ -54,6 +57,7 @@ def derivative():
     for report in gradient_reports(directions=8):
         demand(report.ok, str(report).partition("\n\n")[0])  # its sentence and its explanation, without the table
         demand(report.method == "complex", f"{report.subject}: {' '.join(report.notes)}")
+    volume_two.slopes()
 
 
 def values():
@@ -71,6 +75,7 @@ def values():
     close("the KL at mu = (0.5, -1.25, 0), logvar = (0.25, -2, 1)", kl, KL_AT_TEST_VECTOR)
     kl = gaussian.kl_divergence(np.zeros((1, 1)), np.full((1, 1), 1e-5))
     close("the KL at mu = 0, logvar = 1e-5", kl, KL_NEAR_PRIOR, rtol=1e-9)
+    volume_two.objectives(*LOSS_OF_BERNOULLI_CASE[1:])
 
 
 def moments():
@@ -118,6 +123,7 @@ def normalization():
     close("the Gaussian's mean, held to its own density,", likelihood.mean(np.array([[1.3]]))[0], p @ x)
     samples = likelihood.sample(np.full((5_000, 1), 1.3), np.random.default_rng(3))
     close_in_mean("the variance of Gaussian samples", (samples - 1.3) ** 2, p @ (x - 1.3) ** 2)
+    volume_two.normalization()
 
 
 def duplicates():
@@ -136,12 +142,13 @@ def copied_pixel():
 
 
 def bound():
-    """The ELBO of a model with the exact posterior is log p(x)."""
+    """The ELBO of a model with the exact posterior is log p(x). Of a conditional one it is log p(x|c)."""
     rng = np.random.default_rng(4)
     model, x, log_p = linear_gaussian(rng)
     elbo, error = monte_carlo_elbo(model, x, rng, groups=10, size=200)
     for j in np.flatnonzero(~(np.abs(elbo - log_p) < 6 * error)):
         raise AssertionError(f"ELBO {elbo[j]:.4g}; with the exact posterior it must equal log p(x) = {log_p[j]:.4g}")
+    volume_two.bound(rng)
 
 
 def ordering():
@@ -185,6 +192,7 @@ CHECKS = {
         derivative, values, moments, monte_carlo_kl, kl_at_prior, normalization, duplicates, inactive_latent, copied_pixel, bound,
         ordering, adam, housekeeping.extremes, housekeeping.precision, housekeeping.purity, housekeeping.refusals,
         housekeeping.memory, housekeeping.randomness, housekeeping.epochs, housekeeping.resume,
+        volume_two.standardization,
     )
 }  # fmt: skip
 
