@@ -161,7 +161,7 @@ def npvae_epoch(images, rng):
 def torch_epoch(images, memory_format):
     """The same in PyTorch: floats in memory, in a new order each epoch."""
     step = torch_stepper(memory_format)
-    x = (torch.from_numpy(images).float() / 255).reshape(-1, 1, 28, 28)
+    x = torch.from_numpy(images / np.float32(255)).reshape(-1, 1, 28, 28)
 
     def epoch():
         for rows in torch.randperm(len(x)).split(B):

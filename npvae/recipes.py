@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 FEWER_PIXELS = 8 / 28  # times sigma, on the digits
-CONV_EPOCHS = 20  # of conv-mnist on MNIST: the article has 50, which take longer than half an hour on two cores
+CONV_EPOCHS = 10  # of conv-mnist on MNIST: the article has 50, which take longer than half an hour on two cores
 
 
 class Recipe(NamedTuple):
