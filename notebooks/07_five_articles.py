@@ -318,9 +318,9 @@ assert np.ptp(losses["healthy"]) < 0.3 and np.ptp(losses["last_batch_as_epoch"])
 # Adam 的公式完全正确，就是原论文的算法 1；重参数化那一行也对。
 # 公式部分把证据下界（ELBO）称作“损失函数”：照字面去最小化它，训练会背离数据，必须先取负号。
 # 程序对重构误差和 KL 散度都取平均，等价于求和形式下 beta = D/Z：
-# MNIST 配 20 个隐变量时是 39.2，我们的小数字上是 32：后验坍塌，重构只剩一张平均图。
+# MNIST 配 20 个隐变量时是 39.2，本库自带的 8×8 手写数字配 2 个隐变量时是 32：后验坍塌，重构只剩一张平均图像。
 # 我们用逐步相同的参数轨迹验证了这一点，误差为零。
-# 像素没有除以 255，又使有效的 beta 缩小 65025 倍；两个错误合在一起，得到的其实是普通的自编码器。
+# 像素没有除以 255，又使有效的 beta 缩小到 1/65025；两个错误合在一起，得到的其实是普通的自编码器。
 # 此外，数据从不打乱，打印的是单个批次的损失，而且向一个普通函数索取可训练参数，程序会直接报错。
 # 正确的写法：像素除以 255；对像素和隐变量求和，对批次取平均；
 # 最小化“重构误差 + KL”，并让高斯似然的 sigma 一起学习。
@@ -467,7 +467,7 @@ assert all(name.startswith(("encoder.", "decoder.", "likelihood.")) for name in 
 # 实验中不到一百步，KL 就超过一百万纳特。正确的符号是加号。
 # 程序里根本没有 KL，只有均方误差；编码器也没有对数方差的输出，sigma 取自一个不存在的变量，
 # 噪声只是一个没有人填入数据的占位符，程序无法运行。
-# 若把 sigma 补成 1，噪声会淹没均值，解码器学会忽略 z，即使没有 KL 后验也会坍塌；
+# 若把 sigma 补成 1，噪声会淹没均值，解码器学会忽略 z，即使没有 KL，后验也会坍塌；
 # 若补上对数方差的输出，sigma 会趋于 0，编码四散，成为普通的自编码器。
 # 1/(2N) 的归约方式是对的，但它相当于 sigma = 1 的高斯似然，对 0 到 1 之间的像素太宽，
 # 所以即使符号正确，beta = 1 时后验也会坍塌；应取较小的 beta（并说明对应的 sigma），或者学习 sigma。
@@ -598,7 +598,7 @@ assert constant.kl > 50
 #
 # 文章说明了损失函数的两部分（重构误差与 KL 散度）以及二者的平衡，并给出用交叉熵训练的程序。
 # 公式里的交叉熵只有 x·log(x̂) 一项，缺少 (1-x)·log(1-x̂)：
-# 它的最小值是全白的图像，损失为 0，却什么也没学到。
+# 使它最小的是全白的图像，此时损失为 0，却什么也没学到。
 # 程序对像素取平均，对隐变量却求和，等价于 beta = D（MNIST 上是 784），后验必然坍塌。
 # 正文说编码器输出“标准差”，代码却当作对数方差使用；
 # 若采样和 KL 的理解不一致，模型会“作弊”：报告的损失更低，真正的 ELBO 却差得多。
@@ -758,12 +758,12 @@ assert abs(MNIST["mean"] / MNIST["sd"] - 0.424) < 0.0005 and 0.4 < irreducible /
 #
 # 文章介绍了 VAE 的思想、带 beta 的目标函数，并给出 MNIST 上的卷积网络程序。
 # 目标函数（期望对数似然减去 beta 乘 KL）本身是对的，但它应当被最大化，文中却称之为损失。
-# theta 和 phi 的归属写反了：theta 是解码器的参数，phi 是编码器的参数；KL 散度的译名也有误。
+# theta 和 phi 的归属写反了：theta 是解码器的参数，phi 是编码器的参数；Kullback 和 Leibler 的译名也不对。
 # 程序里既没有采样，也没有 KL，只是一个编码带 tanh 的普通自编码器：
 # 重构不错，但没有先验。tanh 把编码限制在 -1 到 1 之间，而标准正态有 32% 的质量在区间之外，
 # 从先验采样解码，得到的只是反复出现的少数几种数字。
 # 步长为 1 的转置卷积把 7 变成 9、11、13，永远到不了 28；输入还缺少通道维。
-# 正文把数据标准化，输出层却是 sigmoid：背景变成负值（MNIST 上是 -0.424），误差永远无法消除。
+# 正文把数据标准化，输出层却是 sigmoid：背景变成负值（MNIST 上是 -0.424），这部分误差永远无法消除。
 # 正确的写法：两个线性的输出头、重参数化采样、加上 KL；步长取 2；像素除以 255。
 
 # %% [markdown]
@@ -776,7 +776,9 @@ assert abs(MNIST["mean"] / MNIST["sd"] - 0.424) < 0.0005 and 0.4 < irreducible /
 #
 # The mean of q is computed, enters the KL, and is never used: `z = random.normal(...) * exp(z_log_var / 2)`. That is z = s eps.
 # Nor is the decoder's output what the loss takes it for: a cross-entropy for *probabilities* gets logits. And the KL, already
-# summed over the latents, is summed over axis 1 once more: an error, or, if the axis was kept, a sum over the batch.
+# summed over the latents, is summed over axis 1 once more: an error; and whoever mends it by leaving `axis=1` away has a sum
+# over the batch. The cross-entropy is a mean over the two columns (beta = D = 2, as in article 3), and the program asks Keras
+# for a `MeanMetric`, which it has not got (it is `Mean`).
 #
 # **Predict, then run.** Without mu in z, what can z still say of x? Where does the reconstruction stay? `____`
 
@@ -922,7 +924,7 @@ for axes, (title, points) in zip(
     panels, {"x: trained on": isotropic, "article 5": generated, "y: thrown away": plane.train, "corrected": sample}.items()
 ):
     axes.plot(*points.T, ".", ms=1.5, color="tab:blue" if title in ("article 5", "corrected") else "0.3")
-    axes.set(title=title, xlim=(-4, 8), ylim=(-4, 8), aspect="equal")
+    axes.set(title=title, xlim=(-8, 8), ylim=(-8, 8), aspect="equal")
     axes.title.set_size(9)
 own, other = (float(np.mean(np.sum((generated - rows) ** 2, axis=1))) for rows in (isotropic, np.roll(isotropic, 1, axis=0)))
 stuck = float(np.mean((generated <= 1e-7) | (generated >= 1 - 1e-7)))
@@ -953,8 +955,9 @@ with planted("data_outside_unit_interval"):
 #
 # 文章介绍了自编码器与 VAE、带“阈值”的目标函数，并给出一个二维数据的程序。
 # 程序采样时只用噪声乘标准差，漏掉了均值：编码器的均值对重构毫无作用，重构停留在平均图的水平附近。
-# 解码器输出的是 logits，却被当作概率计算交叉熵；数据又不在 0 到 1 之间，这个损失甚至没有下界。
-# KL 求和两次，要么报错，要么使 beta 放大一个批次大小的倍数；截断到 [-5, 5] 会让梯度为零，额外的抖动毫无必要。
+# 解码器输出的是 logits，却被当作概率计算交叉熵；数据又不在 0 到 1 之间，若不是 Keras 把概率截断，这个损失甚至没有下界。
+# KL 求和两次，照原样会报错；若为了不报错而去掉 axis=1，就成了对整个批次求和，相当于把 beta 放大到批次大小的倍数。
+# 把 z 截断到 [-5, 5]，超出之处梯度为零；额外的抖动毫无必要。
 # 公式把“KL 不超过 beta”的阈值与权重混为一谈，还多了一个负号；正确的写法是重构误差加 beta·|KL − C|。
 # 数据生成那一行的形状 (n,) 与 (n, 2) 不能相加；而且造好了非线性的 y，却拿 x 去训练：
 # x 是各向同性的高斯分布，没有可学的结构，KL 趋于 0。

@@ -242,3 +242,46 @@ def test_download_is_asked_for_by_its_flag_alone(tmp_path, monkeypatch, undrawn)
     train(tmp_path / "other", "--download")
     assert asked == [False, True, True]
     assert "download" not in json.loads((tmp_path / "run" / "run.json").read_text())["settings"]
+
+
+@pytest.mark.parametrize(
+    "flags, said",
+    [
+        (["--sigma", "0.3"], "--sigma needs --likelihood gaussian"),
+        (["--learn-sigma"], "--learn-sigma needs --likelihood gaussian"),
+        (["--channels", "8"], "--channels needs --architecture convolutional"),
+        (["--likelihood", "continuous-bernoulli", "--binarize", "dynamic"], "continuous-bernoulli is for grey pixels"),
+    ],
+)
+def test_a_flag_that_would_have_no_effect_is_told(flags, said, tmp_path, capsys):
+    assert said in fails(capsys, "train", *flags, "--out", str(tmp_path / "run"))
+
+
+def test_a_run_that_is_not_there_cannot_be_resumed(tmp_path, capsys):
+    assert "nosuch: there is no such run" in fails(capsys, "train", "--resume", str(tmp_path / "nosuch"))
+
+
+def test_labels_with_a_gap_are_told(tmp_path, capsys):
+    (tmp_path / "t.csv").write_text("label,a,b\n" + "".join(f"{5 + 10 * (i % 2)},0.{i},0.5\n" for i in range(1, 31)))
+    arguments = ("train", "--kind", "conditional", "--data", str(tmp_path / "t.csv"), "--out", str(tmp_path / "run"))
+    assert "numbered 0, 1, 2 ... without a gap; those of t are 5, 15" in fails(capsys, *arguments)
+
+
+def test_the_next_command_of_a_grey_run_says_that_it_is_grey(tmp_path, capsys, undrawn):
+    folder = str(tmp_path / "run")
+    assert main(["train", "--epochs", "1", "--hidden", "4", "--out", folder]) == 0
+    assert f"npvae evaluate --model {folder} --binarize none" in capsys.readouterr().out
+    assert main(["reconstruct", "--model", folder]) == 0
+    assert f"npvae evaluate --model {folder} --binarize none" in capsys.readouterr().out
+
+
+def test_a_standardized_model_is_not_asked_about_black_and_white(runs, capsys):
+    run = runs("standardized")
+    assert "standardized values" in fails(capsys, "evaluate", "--model", run, "--binarize", "threshold")
+
+
+def test_a_standardized_autoencoder_reports_nats_of_the_data_themselves(tmp_path, capsys, undrawn):
+    run = train(tmp_path / "run", "--kind", "autoencoder", "--standardize", "--likelihood", "gaussian")
+    model, by = load_checkpoint(run + "/model.npz").model, load_checkpoint(run + "/model.npz").standardization
+    expected = model.loss(by.apply(load_digits().floats("test"))).reconstruction + by.log_volume
+    assert printed(capsys, "evaluate", "--model", run)["reconstruction"]["mean"] == pytest.approx(expected, rel=1e-5)

@@ -74,3 +74,10 @@ def test_what_is_not_finite_is_named():
     case.eps[2, 1] = np.nan
     with pytest.raises(ValueError, match=r"ConditionalVAE.loss: eps is nan at \[2, 1\]"):
         case.loss()
+
+
+@pytest.mark.parametrize("label", [1.0, 1.9, True])
+def test_one_label_for_all_samples_must_be_an_integer_too(label):
+    model = ConditionalVAE.dense(6, n_classes=3, rng=np.random.default_rng(0))
+    with pytest.raises(TypeError, match="integer labels"):
+        model.sample(2, np.random.default_rng(0), condition=label)

@@ -81,3 +81,11 @@ def test_evaluations_refuse_bad_labels_by_their_own_name(name):
     vae = VAE.dense(5, (4,), 3, rng=np.random.default_rng(0))
     with pytest.raises(TypeError, match=f"^{name}: condition is for a ConditionalVAE; this VAE is told no labels"):
         evaluate(vae, case.x, case.labels)
+
+
+def test_the_view_for_one_batch_is_not_evaluated_as_a_model():
+    """Evaluation repeats the rows of x, each K times, in another order than the view repeats its labels."""
+    model = ConditionalVAE.dense(6, n_classes=3, rng=np.random.default_rng(0))
+    for evaluate in (elbo, log_likelihood):
+        with pytest.raises(TypeError, match="pass the ConditionalVAE itself"):
+            evaluate(model.given([0, 1]), np.zeros((2, 6)), np.random.default_rng(0), samples=3)

@@ -173,3 +173,9 @@ def test_rows_and_pictures_of_another_size_are_refused():
         MaxPool2D(0)
     with pytest.raises(TypeError, match=r"^MaxPool2D: stride must be an integer or a pair of integers, got 1\.5"):
         MaxPool2D(2, 1.5)
+
+
+def test_no_rows_become_no_pictures_and_no_rows_again():
+    layer = Reshape((5, 2))
+    y, cache = layer.forward(np.zeros((0, 10)))
+    assert layer.backward(y, cache).shape == (0, 10)

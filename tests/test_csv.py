@@ -103,3 +103,21 @@ def test_a_number_that_only_python_reads_is_refused_too(tmp_path):
 def test_a_table_that_is_not_there(tmp_path):
     with pytest.raises(FileNotFoundError, match="gone.csv: there is no such file"):
         load_csv(tmp_path / "gone.csv")
+
+
+def test_lines_may_end_with_a_carriage_return_alone(tmp_path):
+    (tmp_path / "a.csv").write_bytes(b"a,b\r1,2\r3,4\r5,6\r")
+    assert load_csv(tmp_path / "a.csv").train.tolist() == [[1, 2], [3, 4]]
+
+
+def test_labels_too_large_to_be_kept_exactly_are_refused(tmp_path):
+    for label in ("9007199254740993", "1e300"):
+        (tmp_path / "a.csv").write_text(f"x,label\n1,{label}\n3,4\n")
+        with pytest.raises(ValueError, match="line 2, column 2: label"):
+            load_csv(tmp_path / "a.csv")
+
+
+def test_an_unclosed_quotation_mark_is_told(tmp_path):
+    (tmp_path / "a.csv").write_text('a,b\n"1,2\n' + "3,4\n" * 60_000)
+    with pytest.raises(ValueError, match="quotation mark"):
+        load_csv(tmp_path / "a.csv")

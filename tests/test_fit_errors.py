@@ -7,6 +7,7 @@ import pytest
 from runs import BATCH, D, grey_data, make_model, outcome, run
 
 from npvae import SGD, VAE, Adam, Gaussian
+from npvae.beyond import Categorical, ContinuousBernoulli
 from npvae.core.checks import NonFiniteError
 from npvae.data import Dataset
 from npvae.models import Loss
@@ -232,3 +233,19 @@ def test_an_optimizer_of_another_model_is_refused():
         run(other, optimizer=used)
     np.testing.assert_array_equal(other.params.theta, before)
     assert outcome(run(epochs=1))["optimizer"]["t"] == used.t
+
+
+def test_a_likelihood_looks_at_all_rows_before_anything_is_changed():
+    vae = VAE.dense(6, likelihood=Categorical(3), rng=np.random.default_rng(0), dtype=np.float64)
+    rows = np.tile([1.0, 0, 0], (40, 2))
+    rows[-1] = 0  # in [0, 1], but no letter
+    before = vae.params.theta.copy()
+    with pytest.raises(ValueError, match="row 39, place 0"):  # of the data, not of a shuffled batch
+        fit(vae, rows, optimizer=Adam(), epochs=1, batch_size=2, rng=np.random.default_rng(0))
+    assert np.array_equal(vae.params.theta, before)
+
+
+def test_a_continuous_bernoulli_is_not_given_zeros_and_ones():
+    vae = VAE.dense(6, likelihood=ContinuousBernoulli(), rng=np.random.default_rng(0))
+    with pytest.raises(ValueError, match="no upper bound; use Bernoulli"):
+        fit(vae, np.full((4, 6), 0.5), optimizer=Adam(), epochs=1, batch_size=2, rng=np.random.default_rng(0), binarize="dynamic")

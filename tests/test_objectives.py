@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from model_cases import blocks, cases, gradient, make_case
 from runs import outcome, run
 
-from npvae import VAE, Adam, Autoencoder, Gaussian, ReLU, Tanh, check_gradient
+from npvae import VAE, Adam, Autoencoder, Chain, Dense, Gaussian, ReLU, Tanh, check_gradient
 from npvae.beyond import capacity, free_bits
 from npvae.beyond.objectives import forward
 from npvae.core.checks import NonFiniteError
@@ -392,3 +392,12 @@ def test_the_first_quantity_that_is_not_finite_is_named(kind, name, likelihood, 
     head.W[0, 0] = np.nan
     with pytest.raises(NonFiniteError, match="encoder.0.W is nan .*the parameter itself is broken"):
         OBJECTIVES[kind]()(case.model, case.x, eps)
+
+
+def test_free_nats_do_not_hide_a_kl_that_is_no_number():
+    """logvar = infinity: the KL is infinity - infinity, while a decoder that begins with tanh still gives finite outputs."""
+    rng = np.random.default_rng(0)
+    vae = VAE(Chain([Dense(3, 2, rng=rng)]), Chain([Tanh(), Dense(1, 3, rng=rng)]), Gaussian(), 1)
+    vae.encoder.layers[0].b = np.array([0, np.inf])
+    with pytest.raises(NonFiniteError, match="encoder.0.b is inf"):
+        free_bits(1.0)(vae, np.zeros((2, 3)), np.ones((1, 2, 1)))

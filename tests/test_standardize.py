@@ -152,3 +152,11 @@ def test_data_that_are_not_to_be_standardized():
     ):
         with pytest.raises(ValueError, match="standardized rows are floats, and their mean and std have (64|9) values each"):
             Dataset("digits", standardization=done.standardization, **wrong)
+
+
+def test_later_changes_of_the_arrays_it_was_given_do_not_reach_it():
+    mean, std = np.zeros(2), np.ones(2)
+    standardization = Standardization(mean, std)
+    mean += 1
+    std += 1
+    assert standardization == Standardization(np.zeros(2), np.ones(2))

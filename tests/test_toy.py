@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from npvae.data import load_dataset, load_toy
-from npvae.data.toy import NOISE, TOYS, grid, log_density, paraboloid, ring, spiral, two_moons
+from npvae.data.toy import NOISE, TOYS, _log_normal_cdf, grid, log_density, paraboloid, ring, spiral, two_moons
 
 N = 40_000
 
@@ -146,3 +146,21 @@ def test_by_its_name_alone_a_toy_set_is_always_the_same():
 def test_wrong_arguments_of_the_toy_sets(call, error, message, rng):
     with pytest.raises(error, match=message):
         call(rng)
+
+
+@pytest.mark.parametrize(
+    "x, exact",
+    [
+        (-60.0, -1805.01356068056714), (-30.1, -457.329564416382258), (-29.9, -451.322912458528634), (-20.0, -203.917155371097264),
+        (-12.0, -75.4106730015687959), (-8.5, -39.1973964282176693), (0.0, -0.693147180559945309), (5.0, -2.86651612963763593e-7),
+    ],
+)  # fmt: skip
+def test_the_logarithm_of_the_normal_distribution_function_keeps_its_digits(x, exact):
+    """Values of 60-digit arithmetic; the form changes on the way out into the tail."""
+    np.testing.assert_allclose(_log_normal_cdf(x), exact, rtol=1e-14, atol=1e-15)
+
+
+def test_the_ring_has_both_its_sides_near_the_middle():
+    r = 1e-4
+    p = sum(math.exp(-((side * r - 1) ** 2) / 0.02) for side in (1, -1)) / (math.sqrt(2 * math.pi) * 0.1) / (2 * math.pi * r)
+    np.testing.assert_allclose(log_density("ring", np.array([[0.0, r]])), math.log(p), rtol=1e-12)

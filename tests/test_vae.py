@@ -261,3 +261,8 @@ def test_one_layer_in_place_of_a_chain():
     rng = np.random.default_rng(0)
     model = VAE(Dense(3, 4, rng=rng), Dense(2, 3, rng=rng), Bernoulli(), 2)
     assert model.sample(5, rng).shape == (5, 3)
+
+
+def test_a_model_says_what_it_is():
+    vae = VAE.dense(6, (5,), 2, rng=np.random.default_rng(0))
+    assert repr(vae) == "<VAE: 6 values, 2 latents, Bernoulli, 110 parameters, float32>"

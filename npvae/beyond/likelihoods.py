@@ -117,7 +117,8 @@ class ContinuousBernoulli(Layer):
 
     Why not Bernoulli: without C the integral of lambda^x (1 - lambda)^(1-x) over x in [0, 1] is 1 / C, at most 1/2. What Bernoulli
     gives for grey x is therefore no likelihood, and its sum with the KL bounds no log p(x). Here it does: nats of a density, which
-    may be negative and do not compare with those of black and white pixels. lambda is no longer the mean.
+    may be negative and do not compare with those of black and white pixels. lambda is no longer the mean. Black and white pixels
+    need Bernoulli: here a pixel that is exactly 0 or 1 in every picture has no lower bound, though -log C falls only like -log |l|.
     """
 
     def n_outputs(self, D):
@@ -163,7 +164,7 @@ class ContinuousBernoulli(Layer):
         if bad:
             raise NonFiniteError(f"ContinuousBernoulli: x is {bad[1]} at {list(bad[0])}; remove or repair such rows first.")
         n = int(np.sum((x < 0) | (x > 1)))
-        hint = "divide 8-bit images by 255" if x.max() > 16 else "scale it to [0, 1], or use a Gaussian likelihood"
+        hint = "divide 8-bit images by 255" if x.min() >= 0 and x.max() > 16 else "scale it to [0, 1], or use a Gaussian likelihood"
         raise ValueError(
             f"ContinuousBernoulli: x has {n} of {x.size} values outside [0, 1] "
             f"(smallest {x.min():.6g}, largest {x.max():.6g}); {hint}."

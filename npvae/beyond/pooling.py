@@ -77,7 +77,7 @@ class Reshape(Layer):
     def backward(self, dy, cache, need_dx=True):
         """dL/dx = dL/dy, as rows again."""
         has_shape(f"Reshape({self.shape}).backward", "dy", dy, ("B", *self.shape))
-        return dy.reshape(len(dy), -1) if need_dx else None
+        return dy.reshape(len(dy), math.prod(self.shape)) if need_dx else None
 
 
 class Flatten(Layer):

@@ -27,6 +27,8 @@ def make_model(settings, data, rng):
     if (settings["likelihood"] == "categorical") != (data.alphabet is not None):
         reason = "holds strings, which need" if data.alphabet is not None else "holds no strings, which are what is meant by"
         raise ValueError(f"{data.name} {reason} --likelihood categorical.")
+    if settings["likelihood"] == "continuous-bernoulli" and settings["binarize"] != "none":
+        raise ValueError("--likelihood continuous-bernoulli is for grey pixels; with --binarize choose bernoulli.")
     likelihood = LIKELIHOODS[settings["likelihood"]](settings, data)
     options = {
         "rng": rng,
@@ -59,8 +61,12 @@ def _convolutional(settings, data, likelihood, options):
 
 
 def _n_classes(data):
-    """The labels are 0 .. n - 1, of all splits."""
+    """The labels are 0 .. n - 1, of all splits.  Raises ValueError if there are none, or if one of them never occurs."""
     labels = [labels for _, _, labels in data.splits() if labels is not None and len(labels)]
     if not labels:
         raise ValueError(f"--kind conditional needs labels, and {data.name} has none.")
-    return int(max(np.max(each) for each in labels)) + 1
+    there = np.unique(np.concatenate(labels))
+    if not np.array_equal(there, np.arange(len(there))):
+        shown = ", ".join(map(str, there[:10].tolist())) + (" ..." if len(there) > 10 else "")
+        raise ValueError(f"--kind conditional needs labels numbered 0, 1, 2 ... without a gap; those of {data.name} are {shown}.")
+    return len(there)

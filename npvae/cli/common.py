@@ -138,7 +138,11 @@ def load_data(args, trained):
 
 
 def condition(model, labels):
-    """The argument that a conditional model's methods ask for, {"condition": labels}; {} for every other model."""
+    """The argument that a conditional model's methods ask for, {"condition": labels}; {} for every other model.
+
+    Raises ValueError if there are no labels to give."""
+    if model.n_classes and labels is None:
+        raise ValueError("these rows have no labels, and a conditional model asks for them; name another --split, or other --data.")
     return {"condition": labels} if model.n_classes else {}
 
 

@@ -9,6 +9,7 @@ examples:
 import numpy as np
 
 from npvae import evaluation
+from npvae.beyond.likelihoods import ContinuousBernoulli
 from npvae.cli.common import BINARIZE, add_model_arguments, condition, load_data, load_model, positive, say, seed
 from npvae.cli.pictures import binarized
 from npvae.core.gaussian import kl_divergence
@@ -39,6 +40,8 @@ def run(args):
     model, data = trained.model, load_data(args, trained)
     x = data.floats(args.split, model.real_dtype)[: args.limit]
     binarize = args.binarize or trained.settings.get("binarize", "none")
+    if binarize != "none":
+        _refuse_binarized(model, data, binarize)
     x = binarized(x, binarize, args.seed)
     grey = isinstance(model.likelihood, Bernoulli) and not np.all((x == 0) | (x == 1))
     if grey and args.binarize is None:
@@ -46,7 +49,8 @@ def run(args):
             f"the {args.split} rows of {data.name} are grey, and a Bernoulli likelihood is one of black and white: choose "
             "--binarize threshold, static or dynamic, or --binarize none for the grey cross-entropy."
         )
-    given = condition(model, model.n_classes and getattr(data, f"{args.split}_labels")[: len(x)])
+    labels = getattr(data, f"{args.split}_labels")
+    given = condition(model, None if labels is None else labels[: len(x)])
     volume = 0.0 if data.standardization is None else data.standardization.log_volume
     if isinstance(model, Autoencoder):
         nll = _per_row(model, x) + volume
@@ -68,6 +72,19 @@ def run(args):
         lines += extra
         result.update(more)
     say(args, "\n".join([*lines, "", f"Next: npvae sample --model {args.model}"]), result)
+
+
+def _refuse_binarized(model, data, binarize):
+    """Raises ValueError where zeros and ones are not what the model's density is one of."""
+    if data.standardization is not None:
+        raise ValueError(
+            f"--binarize {binarize}: this model was trained on standardized values, not on black and white; use --binarize none."
+        )
+    if isinstance(model.likelihood, ContinuousBernoulli):
+        raise ValueError(
+            f"--binarize {binarize}: the continuous Bernoulli is a density of grey values, without an upper bound at 0 and 1; "
+            "use --binarize none."
+        )
 
 
 def _vae_rows(model, x, given, args, grey, volume):

@@ -1,9 +1,9 @@
 """The documented systems: five VAEs of published articles, put right, and three of references.
 
 examples:
-  npvae recipes                                 all of them, with the loss to expect
-  npvae recipes conv-mnist                      one: what its article says, what was wrong, what stands here instead
-  npvae train --recipe conv-mnist --data digits train it
+  npvae recipes                                    all of them, with the loss to expect
+  npvae recipes conv-mnist                         one: what its article says, what was wrong, what stands here instead
+  npvae train --recipe conv-mnist --data digits    train it
 """
 
 from npvae.cli.common import say

@@ -8,6 +8,7 @@ import numpy as np
 
 from npvae.cli.common import add_model_arguments, condition, load_data, load_model, output_folder, positive, say, seed
 from npvae.cli.pictures import binarized, draw_reconstructions
+from npvae.core.likelihoods import Bernoulli
 from npvae.data.strings import read_strings
 
 HELP = "send test rows through a trained model and back"
@@ -47,4 +48,5 @@ def run(args):
         result["strings"] = list(zip(read_strings(x, data.alphabet), read_strings(x_hat, data.alphabet)))
         same = sum(a == b for a, b in result["strings"])
         text = "\n".join([*(f"{a} -> {b}" for a, b in result["strings"]), f"{same} of {args.n} test rows of {data.name} came back"])
-    say(args, f"{text}; {', '.join(files)}.\nNext: npvae evaluate --model {args.model}", result)
+    grey = " --binarize none" if isinstance(model.likelihood, Bernoulli) and not np.all((x == 0) | (x == 1)) else ""
+    say(args, f"{text}; {', '.join(files)}.\nNext: npvae evaluate --model {args.model}{grey}", result)

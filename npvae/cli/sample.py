@@ -22,7 +22,9 @@ def add_arguments(parser):
         "--model", metavar="DIR|FILE", default="npvae-run", help="a run's folder or a checkpoint (default: npvae-run)"
     )
     parser.add_argument("--n", type=positive, help=f"how many (default: {SAMPLES}, or {OF_EACH_LABEL} of each label)")
-    parser.add_argument("--label", type=labels, metavar="7", help="which labels, 7 or 0,1,2; conditional models (default: all)")
+    parser.add_argument(
+        "--label", type=labels, metavar="LABEL[,LABEL]", help="which labels, 7 or 0,1,2; conditional models (default: all)"
+    )
     parser.add_argument("--draw", action="store_true", help="draw each value from p(x|z), too, instead of its mean")
     parser.add_argument("--seed", type=seed, default=0, help="same seed, same samples (default: 0)")
     parser.add_argument("--out", metavar="DIR", help="where the files go (default: the model's folder)")
@@ -48,7 +50,10 @@ def run(args):
     text = f"{len(x)} samples, seed {args.seed}: {picture}, {folder / 'samples.npy'} {x.shape}."
     if each is not None:
         result["labels"] = each.tolist()
-        text += f" {n} of each of these labels, in this order: {', '.join(map(str, dict.fromkeys(each.tolist())))}."
+        asked = list(dict.fromkeys(each.tolist()))
+        text += (
+            f" {n} of label {asked[0]}." if len(asked) == 1 else f" {n} of each label, in this order: {', '.join(map(str, asked))}."
+        )
     if alphabet is not None:
         result["strings"] = read_strings(x, alphabet)
         text = "\n".join([*result["strings"], text])

@@ -85,7 +85,7 @@ def add_arguments(parser):
     """The flags; None stands for "not given", so that a resumed run knows what it was told anew."""
     for name, (default, options) in FLAGS.items():
         shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
-        text = options["help"] + (f" (default: {shown})" if default not in (None, False) else "")
+        text = options["help"] + (f" (default: {shown})" if default is not None and default is not False else "")
         parser.add_argument(f"--{name.replace('_', '-')}", default=None, **{**options, "help": text})
     add_download_argument(parser)
     parser.add_argument("--out", metavar="DIR", help="where everything goes (default: npvae-run)")
@@ -105,11 +105,12 @@ def run(args):
     every = args.checkpoint_every
     metrics, history = train(model, data, rng, settings, folder, resume=checkpoint, checkpoint_every=every, progress=progress)
     where = shlex.quote(str(folder))
+    grey = " --binarize none" if history.records[-1]["measure"] == "grey cross-entropy" else ""
     lines = [
         describe_record(history.records[-1], settings),
         f"In {folder}: {', '.join(sorted(p.name for p in folder.iterdir()))}.",
         f"Seed {settings['seed']}, {', '.join(f'{k} {v}' for k, v in versions().items())}.",
-        f"Next: npvae evaluate --model {where}, or npvae {'reconstruct' if settings['kind'] == 'autoencoder' else 'sample'} "
+        f"Next: npvae evaluate --model {where}{grey}, or npvae {'reconstruct' if settings['kind'] == 'autoencoder' else 'sample'} "
         f"--model {where}",
     ]
     say(args, "\n".join(lines), metrics)
@@ -123,11 +124,11 @@ def describe_record(record, settings):
         text += f" + {settings['beta']:g} x |KL - {settings['capacity']:g}|, KL {record['kl']:.4f}"
     elif settings["free_bits"] is not None:
         text += f" + {settings['beta']:g} x KL above {settings['free_bits']:g} nats a latent, KL {record['kl']:.4f}"
-    else:
+    elif settings["kind"] != "autoencoder":
         text += f" + {record['beta']:g} x KL {record['kl']:.4f}"
     if record.get("valid_loss") is not None:
         text += f"; {settings['validation']} loss {record['valid_loss']:.4f}"
-    return text + " (nats per example)."
+    return text + f" (nats per example{', of the standardized data' if settings['standardize'] else ''})."
 
 
 def _folder_and_settings(args):
@@ -139,7 +140,12 @@ def _folder_and_settings(args):
     if (folder / MODEL_FILE).exists():
         raise ValueError(f"{folder} holds a run already: --resume {folder} goes on with it, --out DIR starts another.")
     recipe = find(given["recipe"]).settings(given.get("data")) if "recipe" in given else {}
-    return folder, None, {**DEFAULTS, **recipe, **given}
+    settings = {**DEFAULTS, **recipe, **given}
+    for name, needs, value in (("sigma", "likelihood", "gaussian"), ("learn_sigma", "likelihood", "gaussian"),
+                               ("channels", "architecture", "convolutional")):  # fmt: skip
+        if given.get(name) and settings[needs] != value:
+            raise ValueError(f"--{name.replace('_', '-')} needs --{needs} {value}.")
+    return folder, None, settings
 
 
 def _resumed(args, given):
@@ -147,6 +153,8 @@ def _resumed(args, given):
     if args.out:
         raise ValueError("--resume goes on in the run's own folder; leave --out away.")
     path = pathlib.Path(args.resume)
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: there is no such run; --resume takes its folder, or its checkpoint file.")
     folder = path if path.is_dir() else path.parent
     if not (folder / RUN_FILE).exists():
         raise FileNotFoundError(f"{folder}: there is no {RUN_FILE} there, so no run to resume.")

@@ -66,7 +66,9 @@ class Bernoulli(Layer):
         if bad:
             raise NonFiniteError(f"Bernoulli: x is {bad[1]} at {list(bad[0])}; remove or repair such rows first.")
         n = int(np.sum((x < 0) | (x > 1)))
-        hint = "divide 8-bit images by 255" if x.max() > 16 else "scale it to [0, 1], or use the Gaussian likelihood"
+        hint = (
+            "divide 8-bit images by 255" if x.min() >= 0 and x.max() > 16 else "scale it to [0, 1], or use the Gaussian likelihood"
+        )
         raise ValueError(
             f"Bernoulli: x has {n} of {x.size} values outside [0, 1] (smallest {x.min():.6g}, largest {x.max():.6g}); {hint}."
         )

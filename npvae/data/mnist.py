@@ -54,7 +54,7 @@ def _load(name, root, download):
     if download:
         from npvae.data.download import fetch
 
-        fetch(source, folder, [file for file in plain if not (folder / plain[file]).is_file()])
+        fetch(source, folder, [f for f in plain if (folder / f).is_file() or not (folder / plain[f]).is_file()])
     for file in plain:
         if not ((folder / file).is_file() or (folder / plain[file]).is_file()):
             raise FileNotFoundError(

@@ -23,8 +23,11 @@ def load_csv(path, test_fraction=0.1):
     """
     path = pathlib.Path(path)
     text = _read(path)
-    names, first = _header(path, text)
-    table = _numbers(path, text, names, first)
+    try:
+        names, first = _header(path, text)
+        table = _numbers(path, text, names, first)
+    except csv.Error as error:
+        raise ValueError(f"{path}: {error}; a quotation mark may never be closed.") from error
     arrays = {"train": table}
     if LABEL in names:
         column = names.index(LABEL)
@@ -39,7 +42,8 @@ def _read(path):
         content = path.read_bytes()
         if content[:2] == b"\x1f\x8b":
             content = gzip.decompress(content)
-        return content.decode("utf-8-sig")  # spreadsheets put a byte order mark in front
+        text = content.decode("utf-8-sig")  # spreadsheets put a byte order mark in front
+        return text.replace("\r\n", "\n").replace("\r", "\n")  # and one of theirs ends lines with a carriage return alone
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: there is no such file.") from None
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -111,8 +115,8 @@ def _culprit(text, first, width):
 
 
 def _labels(path, text, first, values, column):
-    wrong = np.flatnonzero(values != np.floor(values))
+    wrong = np.flatnonzero((values != np.floor(values)) | (np.abs(values) >= 2**53))
     if len(wrong):
         line = [line for line, _ in _rows(text) if line > first][wrong[0]]
-        raise ValueError(f"{path}, line {line}, column {column + 1}: label {values[wrong[0]]} is not an integer.")
+        raise ValueError(f"{path}, line {line}, column {column + 1}: label {values[wrong[0]]} is not an integer below 2^53.")
     return values.astype(np.int64)

@@ -17,7 +17,7 @@ def paraboloid(n, rng):
     """y_j = 1/2 ||x||^2 + e_j,   j = 1, 2,   x and e standard normal in the plane   (article 5).
 
     1/2 ||x||^2 is a number a row, Exp(1), and is added to both coordinates: (n, 1) to (n, 2). The article adds an array of shape
-    (n,) to (n, 2), which NumPy refuses (unless n = 2).  rng: numpy.random.Generator.  Returns (n, 2) float64."""
+    (n,) to (n, 2), which NumPy refuses (unless n is 1 or 2).  rng: numpy.random.Generator.  Returns (n, 2) float64."""
     x, e = rng.standard_normal((n, 2)), rng.standard_normal((n, 2))
     return 0.5 * np.sum(x**2, axis=1, keepdims=True) + e  # (n, 2)
 

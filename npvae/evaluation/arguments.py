@@ -4,6 +4,7 @@ import numpy as np
 
 from npvae.core.checks import finite
 from npvae.models import VAE, Autoencoder, ConditionalVAE
+from npvae.models.conditional import GivenLabels
 
 ROWS_AT_ONCE = 1024
 
@@ -16,6 +17,9 @@ def checked_data(where, vae, x):
     if not isinstance(vae, VAE):
         reason = " An autoencoder has no q(z|x) and no prior, hence no ELBO." if isinstance(vae, Autoencoder) else ""
         raise TypeError(f"{where}: the model must be a VAE, got {type(vae).__name__}.{reason}")
+    if isinstance(vae, GivenLabels):  # it knows the labels of one batch; here rows come in parts, and each of them many times
+        kind = type(vae.model).__name__
+        raise TypeError(f"{where}: the model is a {kind} given the labels of a batch; pass the {kind} itself, and condition=.")
     x = vae.as_data(where, x)
     for name, value, _ in vae.params:
         finite(where, "the parameter itself is broken: go back to the last good checkpoint.", **{name: value})

@@ -56,6 +56,10 @@ class Model:
     def _name(self):
         return type(self).__name__
 
+    def __repr__(self):
+        kind, P = self.likelihood.config()["type"], self.params.size
+        return f"<{self._name}: {self.data_dim} values, {self.latent_dim} latents, {kind}, {P:,} parameters, {self.dtype}>"
+
     def _gather(self):
         """One ParamVector for all, in the dtype of the networks."""
         groups = {"encoder": self.encoder.layers, "decoder": self.decoder.layers, "likelihood": [self.likelihood]}

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from npvae.beyond.likelihoods import ContinuousBernoulli
 from npvae.core.checks import finite, generator, has_shape, positive_integer
 from npvae.core.likelihoods import Bernoulli, Gaussian
 from npvae.core.optimizers import Optimizer
@@ -65,6 +66,11 @@ def make_plan(
     epochs, batch_size = positive_integer("fit", "epochs", epochs), positive_integer("fit", "batch_size", batch_size)
     if binarize not in BINARIZE:
         raise ValueError(f"fit: binarize must be one of {', '.join(map(repr, BINARIZE))}; got {binarize!r}.")
+    if binarize is not None and isinstance(model.likelihood, ContinuousBernoulli):
+        raise ValueError(
+            f"fit: binarize={binarize!r} makes zeros and ones, where the density of a ContinuousBernoulli has no upper bound; "
+            "use Bernoulli, or leave the pixels grey (None)."
+        )
     train = _training(data, model, binarize)
     if batch_size > len(train):
         raise ValueError(f"fit: batch_size is {batch_size}, but there are only {len(train)} training examples.")

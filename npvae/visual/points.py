@@ -30,7 +30,9 @@ def plot_points(groups):
         faint = min(1.0, max(0.25, 15 / len(points) ** 0.5))
         line = {"linewidths": 0.9} if marker in "x+1" else {"linewidths": 0}
         axes.scatter(*points.T, s=size, c=color, marker=marker, alpha=faint, label=name, **line)
-    axes.set_aspect("equal", adjustable="datalim")
+    spans = np.ptp(np.concatenate(list(arrays.values())), axis=0)
+    if spans.max() < 3 * spans.min():  # else one column would be a thread
+        axes.set_aspect("equal", adjustable="datalim")
     legend = figure.legend(loc="outside upper center", ncols=5, fontsize=FONT, frameon=False, labelcolor=INK)
     for handle in legend.legend_handles:
         handle.set_alpha(1.0)
