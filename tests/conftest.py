@@ -22,3 +22,9 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.ge
 def rng():
     """A generator of fixed seed, fresh for each test. Under @given draw a seed instead: strategies.seeds."""
     return np.random.default_rng(20240607)
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """`npvae train` leaves no pictures, which take longer than a short training does."""
+    monkeypatch.setattr("npvae.cli.running.draw", lambda *_: None)

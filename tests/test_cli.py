@@ -44,14 +44,14 @@ def test_train_leaves_the_model_the_history_the_metrics_and_the_pictures(trained
     assert len((trained / "history.csv").read_text().splitlines()) == 3
 
 
-def test_same_seed_same_result_and_another_seed_another(trained, tmp_path):
+def test_same_seed_same_result_and_another_seed_another(trained, tmp_path, undrawn):
     for name, seed in (("same", "0"), ("other", "1")):
         assert main(["train", "--out", str(tmp_path / name), "--seed", seed, *SMALL]) == 0
     loss = [json.loads((f / "metrics.json").read_text())["last"]["loss"] for f in (trained, tmp_path / "same", tmp_path / "other")]
     assert loss[0] == loss[1] != loss[2]
 
 
-def test_a_resumed_run_ends_where_an_uninterrupted_one_does(trained, tmp_path):
+def test_a_resumed_run_ends_where_an_uninterrupted_one_does(tmp_path, undrawn):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert main(["train", "--out", str(whole), "--hidden", "8", "--epochs", "3", "--quiet"]) == 0
     assert main(["train", "--out", str(parts), "--hidden", "8", "--epochs", "1", "--quiet"]) == 0
@@ -167,7 +167,7 @@ def test_an_autoencoder_and_a_learned_sigma_train_from_the_command_line(tmp_path
 
 
 @pytest.mark.parametrize("kind", ["cosine", "exponential", "step"])
-def test_the_learning_rate_follows_its_schedule(tmp_path, kind):
+def test_the_learning_rate_follows_its_schedule(tmp_path, kind, undrawn):
     out = ["--out", str(tmp_path / "run"), "--batch-size", "1000", "--quiet"]
     assert main(["train", *out, "--hidden", "8", "--epochs", "2", "--lr-schedule", kind]) == 0
     history = (tmp_path / "run" / "history.csv").read_text().splitlines()
@@ -178,7 +178,7 @@ def test_the_learning_rate_follows_its_schedule(tmp_path, kind):
     assert rates[1] == pytest.approx(expected)
 
 
-def test_every_training_option_is_a_flag_that_reaches_fit(tmp_path, capsys):
+def test_every_training_option_is_a_flag_that_reaches_fit(tmp_path, capsys, undrawn):
     flags = ["--optimizer", "rmsprop", "--lr", "0.002", "--lr-schedule", "cosine", "--beta", "2", "--beta-warmup", "2"]
     flags += ["--binarize", "dynamic", "--patience", "2", "--output-mean", "--activation", "relu", "--init", "he"]
     assert main(["train", "--out", str(tmp_path / "run"), *flags, "--hidden", "8,6", "--epochs", "3", "--json"]) == 0

@@ -12,7 +12,7 @@ from test_cli import fails
 
 from npvae import load_digits
 from npvae.beyond.convolution import Conv2D
-from npvae.cli import main, running
+from npvae.cli import main
 from npvae.evaluation import elbo, kl_per_dimension
 from npvae.training import load_checkpoint
 
@@ -41,12 +41,6 @@ def runs(tmp_path_factory):
         return str(folder / name) if (folder / name).exists() else train(folder / name, *flags[name])
 
     return run
-
-
-@pytest.fixture
-def undrawn(monkeypatch):
-    """Training leaves no pictures, which take longer than it does."""
-    monkeypatch.setattr(running, "draw", lambda *_: None)
 
 
 def printed(capsys, *argv):
