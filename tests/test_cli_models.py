@@ -279,3 +279,18 @@ def test_a_standardized_autoencoder_reports_nats_of_the_data_themselves(tmp_path
     model, by = load_checkpoint(run + "/model.npz").model, load_checkpoint(run + "/model.npz").standardization
     expected = model.loss(by.apply(load_digits().floats("test"))).reconstruction + by.log_volume
     assert printed(capsys, "evaluate", "--model", run)["reconstruction"]["mean"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_continuous_bernoulli_is_not_asked_about_black_and_white(tmp_path, capsys, undrawn):
+    run = train(tmp_path / "run", "--likelihood", "continuous-bernoulli")
+    assert "a density of grey values" in fails(capsys, "evaluate", "--model", run, "--binarize", "threshold")
+
+
+def test_the_last_line_of_numbers_says_of_what_data_and_leaves_out_a_kl_that_is_none(tmp_path, capsys, undrawn):
+    flags = ["--epochs", "1", "--hidden", "4", "--likelihood", "gaussian", "--out"]
+    assert main(["train", *flags, str(tmp_path / "a"), "--standardize"]) == 0
+    said = capsys.readouterr().out.splitlines()[0]
+    assert said.endswith("(nats per example, of the standardized data).") and "x KL" in said
+    assert main(["train", *flags, str(tmp_path / "b"), "--kind", "autoencoder"]) == 0
+    said = capsys.readouterr().out.splitlines()[0]
+    assert said.endswith("(nats per example).") and "KL" not in said

@@ -55,3 +55,9 @@ def test_rows_of_samples_have_their_names_beside_them():
 def test_wrong_groups_and_names_are_told_so(call, match):
     with pytest.raises(ValueError, match=match):
         call()
+
+
+def test_a_unit_is_as_long_on_both_axes_unless_one_column_would_be_a_thread():
+    x = np.random.default_rng(0).normal(size=(50, 2))
+    assert visual.plot_points({"x": x}).axes[0].get_aspect() == 1
+    assert visual.plot_points({"x": x * [1, 50]}).axes[0].get_aspect() == "auto"
