@@ -222,3 +222,10 @@ def test_no_setting_has_a_flag_that_argparse_reads_otherwise():
     """A flag's default must be None, so that "not given" can be told from "given"."""
     args = build_parser().parse_args(["train"])
     assert isinstance(args, argparse.Namespace) and all(getattr(args, name) is None for name in FLAGS)
+
+
+def test_the_list_says_that_one_of_its_numbers_is_of_a_run_only_started(capsys):
+    assert main(["recipes"]) == 0
+    assert "iwae-paper is after 40 of its 3,280 epochs" in capsys.readouterr().out
+    assert find("iwae-paper").settings()["epochs"] == 3280 and "after --epochs 40" in find("iwae-paper").text
+    assert "| iwae-paper | mnist | 100.64 | 75.24 | 25.40 |" in TABLE.read_text() and "| 40 | 0 |" in TABLE.read_text()
