@@ -10,7 +10,7 @@ import numpy as np
 
 from npvae.core.checks import NonFiniteError, first_nonfinite, generator, has_shape, same_shape
 from npvae.core.gaussian import LOG_2PI
-from npvae.core.numerics import sigmoid
+from npvae.core.numerics import sigmoid, softplus
 from npvae.core.parameters import Layer
 
 
@@ -46,6 +46,22 @@ class Bernoulli(Layer):
             has_shape("Bernoulli", "dnll", dnll, (len(x),), "one weight an example.")
             dout *= dnll[:, None]
         return nll, dout
+
+    def nll_of_draws(self, out, x):
+        """-log p(x|z_k) of each example under K draws of z, in which x enters by one matrix product.
+
+            nll_k = sum_d softplus(l_kd) - sum_d l_kd x_d                                                         = [BER-1]
+
+        A third of the time of `nll`, for evaluations that decode thousands of draws (benchmarks/log_likelihood.py); its two sums
+        cancel, so that it is accurate to rounding of their size, where `nll` is to rounding of its own.
+        out: (B, K, D); x: (B, D), looked at by check_data before.  Returns (B, K).
+        """
+        with np.errstate(over="ignore"):
+            e = np.exp(out)  # (B, K, D)
+        total = np.sum(np.log1p(e, out=e), axis=2)  # (B, K)    softplus(l) = log(1 + e^l), exactly so until e^l overflows
+        over = np.isinf(total)
+        total[over] = np.sum(softplus(out[over]), axis=1)
+        return total - np.matmul(out, x[:, :, None])[:, :, 0]
 
     def _terms(self, out, x):
         """nll (B,) and the exponentials p = e^min(l, 0), q = e^-max(l, 0) (B, D): no exponent is ever positive."""
