@@ -1,4 +1,4 @@
-"""L_K as an estimate: its error over the draws, its effective samples, threads that change no digit, the line that tells the cost."""
+"""L_K as an estimate: its error over the draws, effective samples, threads that change no digit, the line that tells the cost."""
 
 import io
 
@@ -118,7 +118,7 @@ def test_logits_beyond_the_exponential_are_exact(dtype):
     out = np.array([[[1000.0, -1000.0, 0.5], [100.0, 3.0, -800.0], [1e30, -1e30, 0.0]]], dtype)  # (1, 3, 3)
     x = np.array([[1.0, 0.0, 0.25]], dtype)
     got = Bernoulli().nll_of_draws(out, x)
-    exact = [sum(float(bernoulli_nll(l, p)) for l, p in zip(row, x[0])) for row in out[0, :2]]
+    exact = [sum(float(bernoulli_nll(logit, p)) for logit, p in zip(row, x[0])) for row in out[0, :2]]
     assert got.dtype == dtype
     np.testing.assert_allclose(got[0, :2], exact, rtol=0, atol=1000 * np.finfo(dtype).eps)  # rounding of the size of its sums
     np.testing.assert_allclose(got[0, 2], 0, atol=np.finfo(dtype).eps * 1e30)

@@ -49,5 +49,6 @@ class Progress:
         error = values.std(ddof=1) / len(values) ** 0.5 if len(values) > 1 else np.nan
         rate = done * self.samples / max(seconds, 1e-9)
         left = timedelta(seconds=round((self.rows - done) * self.samples / rate))
-        cost = f"{self.samples:,} draws a row, {rate:,.0f} a second, " + (f"{left} left" if done < self.rows else f"{seconds:.1f} s")
-        return f"{self.name} of {done:,}/{self.rows:,} rows: {values.mean():.2f} +- {error:.2f} nats; {cost}"
+        cost = f"{self.samples:,} draws a row, {rate:,.0f} a second"
+        time_left = f"{left} left" if done < self.rows else f"{seconds:.1f} s"
+        return f"{self.name} of {done:,}/{self.rows:,} rows: {values.mean():.2f} +- {error:.2f} nats; {cost}, {time_left}"
