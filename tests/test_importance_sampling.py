@@ -1,6 +1,7 @@
 """L_K as an estimate: its error over the draws, effective samples, threads that change no digit, the line that tells the cost."""
 
 import io
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -64,6 +65,13 @@ def test_equal_weights_are_all_effective_and_one_great_weight_decides_alone(rng)
     assert alone.effective_samples == pytest.approx(1) and alone.monte_carlo_error == pytest.approx(1)
 
 
+@pytest.mark.parametrize("K", range(2, 40))
+def test_effective_samples_are_never_more_than_the_draws(rng, K):
+    """Rounding would leave some K with a trifle more, and the error as the root of a negative number."""
+    estimate = importance_sampling(prior_posterior(rng, [-1 / 3] * K), np.zeros((1, 1)), rng, samples=K)
+    assert 1 <= estimate.effective_samples[0] <= K and estimate.monte_carlo_error[0] >= 0
+
+
 def test_one_draw_tells_no_error(rng):
     estimate = importance_sampling(prior_posterior(rng, [-3.0]), np.zeros((1, 1)), rng, samples=1)
     assert np.isnan(estimate.monte_carlo_error[0]) and estimate.effective_samples[0] == 1
@@ -93,6 +101,19 @@ def test_threads_change_no_digit(rng, likelihood, samples):
     x = black_and_white(rng, n=300 if samples < 10 else 3)
     one, three = (importance_sampling(vae, x, np.random.default_rng(3), samples, workers=n) for n in (1, 3))
     np.testing.assert_array_equal(one, three)
+
+
+def test_results_come_in_the_order_of_the_jobs():
+    assert list(bounds._in_order(lambda i: -i, ((i,) for i in range(20)), 2)) == [-i for i in range(20)]
+
+
+def test_wide_data_take_no_more_memory(rng):
+    vae, x = VAE.dense(4000, (), 2, rng=rng), np.zeros((1, 4000), np.float32)
+    tracemalloc.start()
+    importance_sampling(vae, x, rng, samples=1000)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4e6, f"{peak / 1e6:.1f} MB"  # all draws at once: over 16 MB
 
 
 def test_an_error_in_a_thread_is_the_callers(rng):
