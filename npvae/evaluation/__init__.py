@@ -1,6 +1,26 @@
-"""What a trained model is worth, and what its latents do: bounds of log p(x), active units, KL per dimension."""
+"""What a trained model is worth, and what its latents do: bounds of log p(x), exact answers, latents, samples, records.
 
-from npvae.evaluation.bounds import elbo, log_likelihood
-from npvae.evaluation.latent import active_units, kl_per_dimension
+    elbo, log_likelihood, nll, importance_sampling      bounds of log p(x), with their errors
+    active_units, kl_per_dimension, rate_distortion     what the latents carry
+    aggregated_posterior                                q(z) against the prior; the mutual information of x and z
+    two_sample_test, copy_test, nearest_neighbors       samples against held-out data, and against the training data
+"""
 
-__all__ = ["active_units", "elbo", "kl_per_dimension", "log_likelihood"]
+from npvae.evaluation.aggregate import aggregated_posterior
+from npvae.evaluation.bounds import elbo, importance_sampling, log_likelihood, nll
+from npvae.evaluation.latent import active_units, kl_per_dimension, rate_distortion
+from npvae.evaluation.samples import copy_test, nearest_neighbors, two_sample_test
+
+__all__ = [
+    "active_units",
+    "aggregated_posterior",
+    "copy_test",
+    "elbo",
+    "importance_sampling",
+    "kl_per_dimension",
+    "log_likelihood",
+    "nearest_neighbors",
+    "nll",
+    "rate_distortion",
+    "two_sample_test",
+]

@@ -56,20 +56,26 @@ def plot_reconstructions(x, x_hat, image_shape, n=10):
     """The first n rows of x, and under each what the model makes of it; curves over each other if they are no images.
 
     x, x_hat: (N, D)."""
-    where = "plot_reconstructions"
-    x, x_hat = _rows(where, "x", x, image_shape), _rows(where, "x_hat", x_hat, image_shape)
-    same_shape(where, x=x, x_hat=x_hat)
+    return pairs("plot_reconstructions", {"x": x, "x_hat": x_hat}, ("original", "reconstruction"), image_shape, n)
+
+
+def pairs(where, arrays, names, image_shape, n):
+    """The first n rows of one array, and under each the same row of the other; curves over each other if they are no images.
+
+    arrays: what the caller calls the two, and the two, (N, D) each; names: what the picture calls them."""
+    (first, x), (second, y) = ((name, _rows(where, name, a, image_shape)) for name, a in arrays.items())
+    same_shape(where, **{first: x, second: y})
     n = min(positive_integer(where, "n", n), len(x))
-    x, x_hat = x[:n], x_hat[:n]
+    x, y = x[:n], y[:n]
     if len(image_shape) == 1:
-        return _pairs_of_curves(x, x_hat)
-    low, high = _range(x, x_hat)
+        return _pairs_of_curves(x, y, names)
+    low, high = _range(x, y)
     columns, (h, w) = min(n, COLUMNS), image_shape
     gap = _gap(w)
     bands, centres = [], []
     for start in range(0, n, columns):
         band = np.full((2, columns, h, w), low)
-        for row, part in zip(band, (x, x_hat)):
+        for row, part in zip(band, (x, y)):
             part = part[start : start + columns]
             row[: len(part)] = part.reshape(-1, h, w)
         if bands:
@@ -79,7 +85,7 @@ def plot_reconstructions(x, x_hat, image_shape, n=10):
         bands.append(mosaic(band.reshape(-1, h, w), columns, gap, low))
     picture = np.concatenate(bands)
     figure, axes = image_figure(picture, low, high, _zoom(picture, w, (WIDTH - 1.1) * DPI), left=1.0)
-    axes.set_yticks(centres, ["original", "reconstruction"] * (len(centres) // 2), fontsize=FONT)
+    axes.set_yticks(centres, names * (len(centres) // 2), fontsize=FONT)
     axes.tick_params(length=0)
     return figure
 
@@ -231,15 +237,15 @@ def _marker(x):
     return "." if x.shape[1] <= 20 else None
 
 
-def _pairs_of_curves(x, x_hat):
+def _pairs_of_curves(x, y, names):
     columns = min(len(x), 5)
     rows = -(-len(x) // columns)
     figure = new_figure(height=max(1.6, 0.4 + 1.2 * rows), layout="constrained")
     for i, axes in enumerate(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat):
         style(axes).set_visible(i < len(x))
         if i < len(x):
-            axes.plot(*_curves(x[i : i + 1]), color=INK, lw=1.2, marker=_marker(x), label="original")
-            axes.plot(*_curves(x_hat[i : i + 1]), color=ACCENT, lw=1.2, ls="--", marker=_marker(x), label="reconstruction")
+            axes.plot(*_curves(x[i : i + 1]), color=INK, lw=1.2, marker=_marker(x), label=names[0])
+            axes.plot(*_curves(y[i : i + 1]), color=ACCENT, lw=1.2, ls="--", marker=_marker(x), label=names[1])
     handles = figure.axes[0].get_legend_handles_labels()
     figure.legend(*handles, loc="outside upper center", ncols=2, fontsize=FONT, frameon=False, labelcolor=INK)
     figure.supxlabel("column", fontsize=FONT, color=INK)
