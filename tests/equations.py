@@ -1,7 +1,8 @@
 """The map equation -> function -> test. `test_equations.py` holds it against the notebooks, the docstrings and the test files.
 
-There are two volumes: notebook 1 derives the core, the models and the schedules, notebook 6 what is beyond them.
-`markdown()` is the map of both as one table, a family a line, for the README.
+Notebook 1 derives the core, the models and the schedules, notebook 6 what is beyond them, notebooks 10 to 13 what evaluation
+computes and how the importance-weighted bound is trained. `markdown()` is the map of all as one table, a family a line, for the
+README.
 """
 
 from typing import NamedTuple
@@ -19,8 +20,21 @@ def _all(labels, homes, test):
     return {label: Equation(tuple(homes.split()), test) for label in labels.split()}
 
 
-NOTEBOOKS = {1: "01_derivation", 6: "06_beyond"}
-VOLUME_TWO = ("beyond.", "models.conditional.")  # how the names of its functions and classes begin
+NOTEBOOKS = {
+    1: "01_derivation",
+    6: "06_beyond",
+    10: "10_elbo_exactly",
+    11: "11_linear_vae_is_ppca",
+    12: "12_collapse_predicted",
+    13: "13_gradient_estimators",
+}
+FAMILIES = {  # and their notebook; all others are derived in notebook 1
+    **dict.fromkeys(["CONV", "CONVT", "POOL", "PIX", "CB", "CAT", "CAP", "FREE", "CVAE"], 6),
+    **dict.fromkeys(["QUAD", "IW"], 10),
+    "PPCA": 11,
+    "COLL": 12,
+    **dict.fromkeys(["IWG", "DREG", "PATH", "SCORE"], 13),
+}
 
 LAYER_GRADIENTS = "test_layers.py::test_the_gradients_agree_with_the_complex_step"
 GAUSSIAN_GRADIENTS = "test_gaussian.py::test_the_gradient_agrees_with_the_complex_step"
@@ -31,6 +45,7 @@ BEYOND_NLL = "test_beyond_likelihoods.py::test_the_nll_agrees_with_literal_loops
 BEYOND_GRADIENTS = "test_beyond_likelihoods.py::test_the_gradient_agrees_with_the_complex_step"
 OBJECTIVE_LOSS = "test_objectives.py::test_the_loss_agrees_with_literal_loops"
 OBJECTIVE_GRADIENTS = "test_objectives.py::test_the_gradient_agrees_with_the_complex_step"
+IMPORTANCE_GRADIENTS = "test_importance.py::test_the_gradient_agrees_with_the_complex_step"
 
 EQUATIONS: dict[str, Equation] = {
     # ELBO-1 and ELBO-2 are the way to ELBO-3: no function computes them
@@ -159,6 +174,86 @@ EQUATIONS: dict[str, Equation] = {
         "models.conditional.WithLabels.backward",
         "test_conditional.py::test_a_layer_told_labels_has_the_gradient_of_its_own_input",
     ),
+    # exact answers
+    **_all(
+        "QUAD-1",
+        "evaluation.trapezoid.log_integral",
+        "test_quadrature.py::test_both_rules_know_the_integral_of_a_gaussian_of_any_place_and_width",
+    ),
+    **_all(
+        "QUAD-2",
+        "evaluation.quadrature.log_likelihood_by_quadrature",
+        "test_quadrature.py::test_it_is_the_closed_form_of_a_linear_decoder",
+    ),
+    **_all("QUAD-3", "evaluation.trapezoid.normal_mean", "test_quadrature.py::test_the_normal_mean_is_exact_for_moments_and_waves"),
+    **_all("QUAD-4", "evaluation.trapezoid.normal_log_mean", "test_quadrature.py::test_for_two_draws_it_is_the_integral_over_both"),
+    **_all(
+        "QUAD-5",
+        "evaluation.gauss_legendre.log_integral_and_mean",
+        "test_quadrature.py::test_both_rules_know_the_integral_of_a_gaussian_of_any_place_and_width",
+    ),
+    **_all(
+        "QUAD-6", "evaluation.quadrature.elbo_by_quadrature", "test_quadrature.py::test_the_three_agree_after_training_on_digits"
+    ),
+    **_all(
+        "QUAD-7",
+        "evaluation.quadrature.kl_to_posterior",
+        "test_quadrature.py::test_the_kl_is_that_of_two_gaussians_where_the_posterior_is_one",
+    ),
+    **_all(
+        "QUAD-8",
+        "evaluation.quadrature.expected_bound_by_quadrature",
+        "test_quadrature.py::test_the_draws_of_the_sampled_bound_average_to_it",
+    ),
+    **_all(
+        "IW-1 IW-2 IW-3",
+        "evaluation.bounds.importance_sampling",
+        "test_importance_sampling.py::test_effective_samples_and_error_are_those_of_the_printed_formulas",
+    ),
+    **_all(
+        "PPCA-1 PPCA-2 PPCA-3",
+        "evaluation.probabilistic_pca.ppca",
+        "test_exact_ppca.py::test_the_digits_to_all_known_digits",
+    ),
+    **_all(
+        "PPCA-4",
+        "evaluation.probabilistic_pca.LinearGaussian.posterior",
+        "test_exact_ppca.py::test_density_and_posterior_are_those_of_the_gaussian_model",
+    ),
+    **_all(
+        "PPCA-5",
+        "evaluation.probabilistic_pca.PPCA.log_density",
+        "test_exact_ppca.py::test_density_and_posterior_are_those_of_the_gaussian_model",
+    ),
+    **_all("PPCA-6", "evaluation.exact.linear_elbo", "test_exact_ppca.py::test_linear_elbo_is_the_elbo_of_any_encoder"),
+    **_all("COLL-1", "evaluation.exact.active_latents", "test_exact_ppca.py::test_how_many_latents_of_the_digits_stay_active"),
+    **_all(
+        "COLL-2 COLL-3 COLL-4",
+        "evaluation.exact.linear_optimum",
+        "test_exact_ppca.py::test_rate_and_distortion_are_those_of_the_vae_made_from_the_optimum",
+    ),
+    # the importance-weighted bound as an objective
+    **_all("IWG-1", "beyond.importance.log_weights", "test_importance.py::test_the_loss_agrees_with_literal_loops"),
+    **_all("IWG-2", "beyond.importance.importance_weighted", IMPORTANCE_GRADIENTS),
+    **_all("IWG-3 IWG-4", "beyond.importance.total_backward", IMPORTANCE_GRADIENTS),
+    **_all(
+        "DREG-1",
+        "beyond.importance.doubly_reparameterized",
+        "test_gradient_comparison.py::test_the_expectation_for_two_draws_is_the_derivative_of_l_2",
+    ),
+    **_all(
+        "PATH-1",
+        "beyond.importance.path_backward",
+        "test_importance.py::test_the_doubly_reparameterized_gradient_agrees_with_literal_loops",
+    ),
+    **_all("PATH-2", "beyond.estimators.path_derivative", "test_estimators.py::test_the_others_agree_with_literal_loops"),
+    **_all(
+        "PATH-3",
+        "beyond.comparison.expected_gradient",
+        "test_gradient_comparison.py::test_all_have_the_same_expectation_the_derivative_of_the_elbo",
+    ),
+    **_all("SCORE-1 SCORE-2", "beyond.estimators.score_function", "test_estimators.py::test_the_others_agree_with_literal_loops"),
+    **_all("SCORE-3", "beyond.estimators.leave_one_out", "test_estimators.py::test_the_others_agree_with_literal_loops"),
 }
 
 
@@ -169,7 +264,7 @@ def family(label):
 
 def notebook(label):
     """The number of the notebook that derives it."""
-    return 6 if any(home.startswith(VOLUME_TWO) for home in EQUATIONS[label].homes) else 1
+    return FAMILIES.get(family(label), 1)
 
 
 def markdown():

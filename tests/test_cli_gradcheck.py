@@ -173,13 +173,13 @@ def test_a_neighbour_of_the_file_can_be_imported(tmp_path, monkeypatch):
 def test_the_library_is_right_and_a_planted_mistake_is_seen(capsys, monkeypatch):
     monkeypatch.setattr("npvae.cli.library.LARGE", (20, (6,), 3))  # 784-400-20 takes a second
     assert main(["gradcheck"]) == 0
-    assert "All 27 right" in capsys.readouterr().out
+    assert "All 28 right" in capsys.readouterr().out
     monkeypatch.setattr(Tanh, "backward", lambda self, dy, y, need_dx=True: dy * (1 - y))
     assert main(["gradcheck"]) == 1
     out = capsys.readouterr().out
     assert "WRONG 2. Tanh" in out and "ok    1. Dense" in out and "1 - y in place of 1 - y^2" in out
     wrong = sum(line.startswith("WRONG") for line in out.splitlines())
-    assert out.splitlines()[-1].startswith(f"{wrong} wrong, {27 - wrong} right. Next: npvae mistakes ")
+    assert out.splitlines()[-1].startswith(f"{wrong} wrong, {28 - wrong} right. Next: npvae mistakes ")
 
 
 def test_a_trained_model_is_checked_on_its_data(tmp_path, capsys, rng):

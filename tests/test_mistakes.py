@@ -220,7 +220,7 @@ def test_the_verb_plants_one_and_shows_who_sees_it(capsys):
     assert main(["mistakes", "kl_missing_half"]) == 0
     printed = capsys.readouterr().out
     assert "sum_z 1/2 (" in printed and "[KL-1]" in printed and "AntixK/PyTorch-VAE#68" in printed
-    assert "4 of 21 checks see it" in printed and "Next: npvae mistakes kl_sign" in printed
+    assert "4 of 22 checks see it" in printed and "Next: npvae mistakes kl_sign" in printed
     assert "monte_carlo_kl  SEES IT: the KL is 3.7, should be" in printed and "derivative      passes" in printed
     assert f"it asks: {asks('monte_carlo_kl')}\n" in printed and asks("derivative") not in printed
 

@@ -4,7 +4,7 @@ from npvae.beyond.architectures import convolutional
 from npvae.beyond.categorical import Categorical
 from npvae.beyond.convolution import Conv2D, ConvTranspose2D
 from npvae.beyond.likelihoods import ContinuousBernoulli, DiagonalGaussian
-from npvae.beyond.objectives import capacity, free_bits
+from npvae.beyond.objectives import capacity, doubly_reparameterized, free_bits, importance_weighted
 from npvae.beyond.pooling import Flatten, MaxPool2D, Reshape
 from npvae.models.config import LAYERS
 
@@ -14,5 +14,5 @@ LAYERS.update({kind.__name__: kind for kind in (Conv2D, ConvTranspose2D, MaxPool
 
 __all__ = [
     "Categorical", "ContinuousBernoulli", "Conv2D", "ConvTranspose2D", "DiagonalGaussian", "Flatten", "MaxPool2D", "Reshape",
-    "capacity", "convolutional", "free_bits",
+    "capacity", "convolutional", "doubly_reparameterized", "free_bits", "importance_weighted",
 ]  # fmt: skip

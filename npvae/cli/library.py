@@ -7,7 +7,7 @@ import numpy as np
 from npvae.beyond.categorical import Categorical
 from npvae.beyond.convolution import Conv2D, ConvTranspose2D
 from npvae.beyond.likelihoods import ContinuousBernoulli, DiagonalGaussian
-from npvae.beyond.objectives import capacity, free_bits
+from npvae.beyond.objectives import capacity, free_bits, importance_weighted
 from npvae.beyond.pooling import Flatten, MaxPool2D, Reshape
 from npvae.core import gaussian
 from npvae.core.layers import Chain, Dense, ReLU, Sigmoid, Softplus, Tanh
@@ -108,7 +108,7 @@ def _objectives(rng):
         objective(vae, x, eps)
         return check_gradient(f, vae.params.theta.copy(), vae.params.grad.copy())
 
-    cases = {"capacity": capacity(3.0, 0.2), "free_bits": free_bits(0.05, beta=2.0)}
+    cases = {"capacity": capacity(3.0, 0.2), "free_bits": free_bits(0.05, beta=2.0), "importance_weighted": importance_weighted}
     return [(name, partial(check, objective)) for name, objective in cases.items()]
 
 

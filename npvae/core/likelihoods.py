@@ -50,7 +50,7 @@ class Bernoulli(Layer):
     def nll_of_draws(self, out, x):
         """-log p(x|z_k) of each example under K draws of z, in which x enters by one matrix product.
 
-            nll_k = sum_d softplus(l_kd) - sum_d l_kd x_d                                                         = [BER-1]
+            nll_k = sum_d softplus(l_kd) - sum_d l_kd x_d          which is [BER-1], since softplus(l) - softplus(-l) = l
 
         A third of the time of `nll`, for evaluations that decode thousands of draws (benchmarks/log_likelihood.py); its two sums
         cancel, so that it is accurate to rounding of their size, where `nll` is to rounding of its own.

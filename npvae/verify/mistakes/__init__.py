@@ -27,6 +27,7 @@ from npvae.verify.mistakes.exhibits import (
     checking,
     data,
     evaluation,
+    importance,
     kl,
     likelihood,
     numerics,
@@ -53,8 +54,8 @@ __all__ = [
 ]
 
 _ROOMS = (
-    likelihood, kl, sampling, reduction, backward_layers, backward_latent, beyond, adam, evaluation, training, data, numerics,
-    checking,
+    likelihood, kl, sampling, reduction, backward_layers, backward_latent, beyond, importance, adam, evaluation, training, data,
+    numerics, checking,
 )  # fmt: skip
 
 MISTAKES: dict[str, Mistake] = {mistake.id: mistake for room in _ROOMS for mistake in room.EXHIBITS}
@@ -67,6 +68,7 @@ FAMILIES = {
     "sampling": "Wrong samples and wrong noise, with the gradient that belongs to them",
     "reduction": "Sums for means and means for sums, with the gradient that belongs to them",
     "backward": "Wrong gradients of the right loss",
+    "estimators": "Gradients that are wrong on average over the noise",
     "adam": "Wrong Adams",
     "evaluation": "Wrong numbers in reports",
     "training": "Batches, records, patience, resumed runs",

@@ -13,7 +13,7 @@ from npvae.core.layers import ReLU, Sigmoid, Softplus, Tanh
 from npvae.core.likelihoods import Bernoulli, Gaussian
 from npvae.core.optimizers import Adam
 from npvae.verify import check_gradient, check_layer, check_model
-from npvae.verify.mistakes import housekeeping, volume_two
+from npvae.verify.mistakes import expectations, housekeeping, volume_two
 from npvae.verify.mistakes.adam_vectors import (
     SIXTY_DIGITS,
     LiteralAdam,
@@ -189,9 +189,9 @@ def adam():
 CHECKS = {
     check.__name__: check
     for check in (
-        derivative, values, moments, monte_carlo_kl, kl_at_prior, normalization, duplicates, inactive_latent, copied_pixel, bound,
-        ordering, adam, housekeeping.extremes, housekeeping.precision, housekeeping.purity, housekeeping.refusals,
-        housekeeping.memory, housekeeping.randomness, housekeeping.epochs, housekeeping.resume,
+        derivative, expectations.unbiased, values, moments, monte_carlo_kl, kl_at_prior, normalization, duplicates, inactive_latent,
+        copied_pixel, bound, ordering, adam, housekeeping.extremes, housekeeping.precision, housekeeping.purity,
+        housekeeping.refusals, housekeeping.memory, housekeeping.randomness, housekeeping.epochs, housekeeping.resume,
         volume_two.standardization,
     )
 }  # fmt: skip

@@ -28,7 +28,6 @@ LEFT_OUT = {
     "adam_moments_per_example": ("averages kept for each slot of the batch", _CRASH),
     "adam_self_referential_test": ("a test that repeats the formula of what it tests", _TESTS),
     "amsgrad_vector_for_adam": ("golden numbers of another optimizer, and a tolerance that hides it", _TESTS),
-    "iwae_weights_on_loss": ("importance weights of the losses: the worst sample counts most", _NOT_HERE),
     "batchnorm_in_decoder": ("statistics of the current batch at test", _NOT_HERE),
     "mutable_default": ("one default instance shared by two objects", _REFUSED),
     "trained_on_test_data": ("training and test data joined", _USE),

@@ -19,6 +19,7 @@ from npvae.verify.mistakes.invariances import dense, linear_gaussian, monte_carl
 from npvae.verify.mistakes.saying import close, close_in_mean, demand
 
 FREE_BITS_OF_BERNOULLI_CASE = 7.732146243206591  # 0.2 nats free for each latent, beta = 3; from literal loops
+IMPORTANCE_OF_BERNOULLI_CASE = (5.238219507269426, 4.62632564792862, 1.0710662476881838)  # -L_3, reconstruction, kl; literal loops
 NODES, WEIGHTS = (a / 2 for a in np.polynomial.legendre.leggauss(24))  # of an integral over an interval of length 1
 LETTERS = np.array([[1, 0, 0, 0, 1, 0], [1, 0, 0, 1, 0, 0], [0, 0, 1, 0, 1, 0]], float)  # "ab", "aa" and "cb"
 
@@ -39,11 +40,13 @@ def slopes():
         what = f"the slope of {type(likelihood).__name__}.nll along a direction"
         close(what, np.sum(likelihood.nll_and_grad(2 * out, x)[1] * along), exact, rtol=1e-9)
     model, x, eps, _ = bernoulli_case()
-    twin, along, objective = model.astype(np.complex128), waves(model.params.size, speed=0.7), losses.capacity(3.0, C=2.0)
-    objective(model, x, eps[None])
+    twin, along = model.astype(np.complex128), waves(model.params.size, speed=0.7)
     twin.params.theta = model.params.theta + 1e-20j * along
-    exact = objective(twin, x, eps[None]).total.imag / 1e-20
-    close("the slope of capacity(3, 2) along a direction", model.params.grad @ along, exact, rtol=1e-9)
+    cases = ("capacity(3, 2)", losses.capacity(3.0, C=2.0), eps[None]), ("importance_weighted", losses.importance_weighted, draws())
+    for name, objective, noise in cases:
+        objective(model, x, noise)
+        exact = objective(twin, x, noise).total.imag / 1e-20
+        close(f"the slope of {name} along a direction", model.params.grad @ along, exact, rtol=1e-9)
 
 
 def objectives(reconstruction, kl):
@@ -52,6 +55,16 @@ def objectives(reconstruction, kl):
         total = _total(losses.capacity(3.0, C))
         close(f"the loss of capacity(3, {C:g}), whose KL is {kl:.3g},", total, reconstruction + 3 * abs(kl - C))
     close("the loss of free_bits(0.2, beta=3)", _total(losses.free_bits(0.2, beta=3.0)), FREE_BITS_OF_BERNOULLI_CASE)
+    model, x, *_ = bernoulli_case()
+    for name in ("importance_weighted", "doubly_reparameterized"):
+        loss = getattr(losses, name)(model, x, draws())
+        for part, number, right in zip(("-L_3", "the reconstruction", "the KL"), loss, IMPORTANCE_OF_BERNOULLI_CASE):
+            close(f"{part} of {name}", number, right)
+
+
+def draws():
+    """Noise of the Bernoulli case, K = 3; the first draw is its own.  (3, 7, 3)."""
+    return 1.5 * waves(3, 7, 3, speed=2.2)
 
 
 def _total(objective):
@@ -98,6 +111,12 @@ def extremes():
         nll, dout = Categorical(3).nll_and_grad(np.array([[1e4, 0.0, -1e4]]), np.array([[0.0, 0.0, 1.0]]))
         close("the Categorical nll of a letter with logit -1e4 beside one with 1e4", nll, 2e4)
         close("its gradient", dout, [[1, 0, -1]])
+    model, x, *_ = bernoulli_case()
+    for layer in (model.encoder.layers[-1], model.decoder.layers[-1]):
+        layer.W, layer.b = 0 * layer.W, 0 * layer.b
+    model.decoder.layers[-1].b -= 2000.0
+    losses.importance_weighted(model, x, draws())
+    demand(np.isfinite(model.params.grad).all(), "the gradient of importance_weighted, where log w is near -5000, is not finite")
     dx = MaxPool2D(2).backward(np.ones((1, 1, 1, 1)), MaxPool2D(2).forward(np.zeros((1, 2, 2, 1)))[1])
     close("what the gradients of four equal pixels of a window add up to", dx.sum(), 1)
 

@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 from numpy import arctanh, exp, log, log1p, maximum
 
-from npvae.beyond import likelihoods, objectives
+from npvae.beyond import draws, likelihoods, objectives
 from npvae.beyond.categorical import Categorical
 from npvae.beyond.convolution import Conv2D
 from npvae.beyond.likelihoods import ContinuousBernoulli, DiagonalGaussian
@@ -105,11 +105,11 @@ def free_bits_of_examples(nats, beta=1.0):
     """max(nats, KL_bz), and then the mean over the batch."""
 
     def objective(vae, x, eps, condition=None):
-        vae, x, eps = objectives._arguments("free_bits", vae, x, eps, condition)
-        samples = objectives.forward(vae, x, eps)
+        vae, x, eps = draws.arguments("free_bits", vae, x, eps, condition)
+        samples = draws.forward(vae, x, eps)
         kl = kl_per_dimension(samples.mu, samples.logvar)  # (B, Z)
         paid = kl.real > nats
-        nll = objectives._backward(vae, samples, np.full(len(x), beta / len(x), vae.dtype), paid)
+        nll = draws.elbo_backward(vae, samples, np.full(len(x), beta / len(x), vae.dtype), paid)
         reconstruction, price = np.mean(nll).item(), np.mean(np.sum(np.where(paid, kl, nats), axis=1)).item()
         return Loss(reconstruction + beta * price, reconstruction, np.mean(np.sum(kl, axis=1)).item())
 
