@@ -8,8 +8,8 @@ import pytest
 
 from npvae import VAE, Autoencoder, Dense, ReLU, load_digits
 from npvae.cli import build_parser, main, pictures, running
-from npvae.cli.evaluate import _error
 from npvae.cli.train import _folder_and_settings
+from npvae.evaluation.record import standard_error
 
 DIGITS = load_digits()
 
@@ -101,8 +101,8 @@ def test_binarized_is_thresholded_or_drawn_with_the_seed():
 
 def test_the_standard_error_is_that_of_the_mean():
     values = np.array([1.0, 2.0, 4.0, 5.0])
-    assert _error(values) == pytest.approx(np.sqrt(np.var(values, ddof=1) / 4))
-    assert np.isnan(_error(values[:1]))
+    assert standard_error(values) == pytest.approx(np.sqrt(np.var(values, ddof=1) / 4))
+    assert np.isnan(standard_error(values[:1]))
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,10 @@ import signal
 import sys
 
 from npvae import __version__
-from npvae.cli import demo, evaluate, gradcheck, mistakes, recipes, reconstruct, sample, trace, train
+from npvae.cli import compare, demo, evaluate, gradcheck, mistakes, recipes, reconstruct, sample, trace, train
 
 VERBS = {"demo": demo, "train": train, "recipes": recipes, "sample": sample, "reconstruct": reconstruct, "evaluate": evaluate,
-         "trace": trace, "gradcheck": gradcheck, "mistakes": mistakes}  # fmt: skip
+         "compare": compare, "trace": trace, "gradcheck": gradcheck, "mistakes": mistakes}  # fmt: skip
 
 
 def build_parser():

@@ -2,15 +2,19 @@
 
 import argparse
 import json
+import math
 import pathlib
 import tempfile
 from typing import NamedTuple
 
 from npvae.data import Standardization, load_dataset
+from npvae.evaluation.limits import Limits
 from npvae.models.base import Model
 from npvae.training import load_checkpoint
+from npvae.training.batches import Rows
 
 MODEL_FILE, RUN_FILE = "model.npz", "run.json"
+OTHER_SCALE = 4  # times larger or smaller than the training data: no longer the same kind of numbers
 BINARIZE = ("none", "threshold", "static", "dynamic")
 
 
@@ -98,6 +102,8 @@ class Trained(NamedTuple):
     settings: dict  # of its run, or {}
     path: pathlib.Path  # of its checkpoint
     standardization: Standardization | None  # of its data
+    range: list[float] | None  # of the training rows, as the model was given them; None: the file does not say
+    steps: int | None  # made in training; None: the file does not say
 
 
 def load_model(args):
@@ -110,13 +116,43 @@ def load_model(args):
     run = path.parent / RUN_FILE
     settings = json.loads(run.read_text(encoding="utf-8"))["settings"] if run.exists() else {}
     checkpoint = load_checkpoint(path)
-    return Trained(checkpoint.model, settings, path, checkpoint.standardization)
+    low_high = (checkpoint.training or {}).get("range")  # a file of an older version has none
+    return Trained(checkpoint.model, settings, path, checkpoint.standardization, low_high, checkpoint.steps)
+
+
+def refuse_untrained(trained):
+    """Raises ValueError for a model that is known to stand where it began."""
+    if trained.steps == 0:
+        raise ValueError(
+            f"{trained.path}: the model in it has not made a single training step, so there is nothing to measure; "
+            "train one with: npvae train"
+        )
 
 
 def load_data(args, trained):
     """The data of --data, else of the model's own run, standardized as there; they must be of the model's kind.
 
-    Raises ValueError for another width or alphabet, or for data without the labels that a conditional model needs."""
+    Raises ValueError for another width, alphabet or scaling, or for data without the labels that a conditional model needs."""
+    return as_trained(load_raw_data(args, trained), trained)
+
+
+def as_trained(data, trained):
+    """The data as the model is given them: standardized, if its training data were.  Raises ValueError for another scaling."""
+    data = data if trained.standardization is None else data.standardized(by=trained.standardization)
+    if trained.range is not None:
+        ends = [Rows(rows, data.scale).range() for _, rows, _ in data.splits() if len(rows)]
+        theirs, ours = (min(low for low, _ in ends), max(high for _, high in ends)), trained.range
+        sizes = [max(map(abs, ends)) for ends in (theirs, ours)]
+        if max(sizes) >= OTHER_SCALE * min(sizes) and sizes[0] != sizes[1]:
+            raise ValueError(
+                f"{data.name} goes from {theirs[0]:.4g} to {theirs[1]:.4g}, but this model was trained on values from "
+                f"{ours[0]:.4g} to {ours[1]:.4g}; bring the data to the same scale, or name other data with --data."
+            )
+    return data
+
+
+def load_raw_data(args, trained):
+    """The same data as they are, before the model's standardization.  Raises the other errors of `load_data`."""
     model, settings = trained.model, trained.settings
     source = args.data or settings.get("data")
     if source is None:
@@ -134,7 +170,7 @@ def load_data(args, trained):
         )
     if model.n_classes and data.test_labels is None:
         raise ValueError(f"{data.name} has no labels, and a conditional model asks for them; name other data with --data.")
-    return data if trained.standardization is None else data.standardized(by=trained.standardization)
+    return data
 
 
 def condition(model, labels):
@@ -152,6 +188,43 @@ def image_shape(settings, model):
         return tuple(settings["image_shape"])
     side = round(model.data_dim**0.5)
     return (side, side) if side * side == model.data_dim else (model.data_dim,)
+
+
+def named_terms(measured, nll, kl):
+    """{name: (B,)}: reconstruction, KL and what they come to, under the names that the measure has; kl None: an autoencoder's."""
+    if kl is None:
+        return {"reconstruction": nll}
+    if measured == "grey cross-entropy":
+        return {"grey cross-entropy + KL": nll + kl, "grey cross-entropy": nll, "KL": kl}
+    return {"ELBO": -(nll + kl), "reconstruction": nll, "KL": kl}
+
+
+def limit_lines(record, where=""):
+    """Lines for people: the loss of a record between its limits, and a remark if it is too large."""
+    found, numbers = Limits(**record.limits), {name: number.mean for name, number in record.numbers.items()}
+    kl = " + KL" if "KL" in numbers else ""
+    loss = numbers["grey cross-entropy" if "grey cross-entropy" in numbers else "reconstruction"] + numbers.get("KL", 0.0)
+    told = {
+        "floor": "no model can pass it",
+        "ceiling": "the model that ignores z and knows the training rows' mean",
+        "linear": "the best linear VAE of as many latents: probabilistic PCA",
+    }
+    known = {name: value for name, value in found._asdict().items() if value is not None}
+    lines = [f"  {name:<28}{value:>14.4f}   {told[name]}" for name, value in known.items()]
+    remark = found.remark(loss)
+    title = f"  The loss (reconstruction{kl}){where} is {loss:.4f}; beside it:"
+    return [title, *lines, *([f"  Note: {remark}"] if remark else [])]
+
+
+def likelihood_text(likelihood):
+    """Gaussian (sigma 0.7071, learn False): a likelihood's config for people."""
+    values = {name: f"{value:.4g}" if isinstance(value, float) else value for name, value in likelihood.items() if name != "type"}
+    return f"{likelihood.get('type')}" + (f" ({', '.join(f'{n} {v}' for n, v in values.items())})" if values else "")
+
+
+def shown_error(error):
+    """A standard error for people; that of a single row is not known."""
+    return "unknown" if error is None or math.isnan(error) else f"{error:.4f}"
 
 
 def say(args, text, result):

@@ -1,4 +1,6 @@
-"""What a trained model is worth on held-out data, in nats per example, each number with its standard error.
+"""What a trained model is worth on held-out data, in nats per example: each number with its standard error, limits and protocol.
+
+All of it is also written, as a record, into the model's folder; npvae compare takes two of them.
 
 examples:
   npvae evaluate --model npvae-run --binarize threshold             ELBO and log-likelihood of black-and-white pixels
@@ -6,21 +8,52 @@ examples:
   npvae evaluate --model npvae-run --binarize dynamic --samples 5000
 """
 
+import pathlib
+from typing import NamedTuple
+
 import numpy as np
 
 from npvae import evaluation
 from npvae.beyond.likelihoods import ContinuousBernoulli
-from npvae.cli.common import BINARIZE, add_model_arguments, condition, load_data, load_model, positive, say, seed
-from npvae.cli.pictures import binarized
+from npvae.cli.common import (
+    BINARIZE,
+    add_model_arguments,
+    as_trained,
+    condition,
+    likelihood_text,
+    limit_lines,
+    load_model,
+    load_raw_data,
+    named_terms,
+    positive,
+    refuse_untrained,
+    say,
+    seed,
+    shown_error,
+)
+from npvae.cli.records import check_place, record_name, write_record
 from npvae.core.gaussian import kl_divergence
-from npvae.core.likelihoods import Bernoulli
+from npvae.data import Dataset
+from npvae.evaluation.arguments import posterior
+from npvae.evaluation.bounds import Estimate, importance_sampling
+from npvae.evaluation.limits import limits
+from npvae.evaluation.record import Protocol, Record, labels_sha256, measure, model_origin, number, rows_sha256
 from npvae.models import Autoencoder
+from npvae.training import batches
+from npvae.training.archive import versions
 
 HELP = "ELBO and log-likelihood of held-out data"
+NOTES = {
+    "ELBO": "a lower bound of log p(x), one draw of z a row",
+    "reconstruction": "-log p(x|z)",
+    "grey cross-entropy + KL": "a training loss, not a likelihood: the pixels are grey",
+    "grey cross-entropy": "",
+    "KL": "KL( q(z|x) || N(0, I) )",
+}
 
 
 def add_arguments(parser):
-    """--model, --data, --download, --split, --binarize, --samples, --limit, --seed."""
+    """--model, --data, --download, --split, --binarize, --samples, --limit, --seed, --record."""
     add_model_arguments(parser)
     parser.add_argument("--split", choices=("train", "valid", "test"), default="test", help="which rows (default: test)")
     parser.add_argument(
@@ -32,46 +65,83 @@ def add_arguments(parser):
     parser.add_argument("--samples", type=positive, default=100, metavar="K", help="importance samples (default: 100)")
     parser.add_argument("--limit", type=positive, metavar="N", help="only the first N rows")
     parser.add_argument("--seed", type=seed, default=0, help="of the draws (default: 0)")
+    parser.add_argument("--record", metavar="FILE", help="where the record goes (default: a name of its own in the model's folder)")
+
+
+class Rows(NamedTuple):
+    """The rows to be measured, as the model is given them, and where they come from."""
+
+    data: Dataset  # standardized, if the model's own data were
+    x: np.ndarray  # (B, D)
+    labels: np.ndarray | None  # (B,), of a conditional model
+    binarize: str
+    drawn_from: np.ndarray | None  # (B, D) grey, if the pixels of x were drawn
+    sha256: str  # of the rows as they are, whatever the model's precision or standardization
+
+    @property
+    def volume(self):
+        """The nats by which densities of the data lie below those of the standardized data that the model knows."""
+        return 0.0 if self.data.standardization is None else self.data.standardization.log_volume
+
+
+class Measured(NamedTuple):
+    """A number: its values (B,), what to say of it, and of importance sampling the Estimate behind it."""
+
+    values: np.ndarray
+    note: str = ""
+    estimate: Estimate | None = None
+
+    def number(self):
+        """Mean and errors."""
+        return number(self.values, None if self.estimate is None else self.estimate.monte_carlo_error)
 
 
 def run(args):
-    """Print the table, or the JSON object."""
+    """Print the table, or the JSON object; write the record."""
     trained = load_model(args)
-    model, data = trained.model, load_data(args, trained)
-    x = data.floats(args.split, model.real_dtype)[: args.limit]
+    refuse_untrained(trained)
+    model, rows = trained.model, _rows(args, trained)
+    protocol = _protocol(args, model, rows)
+    path = pathlib.Path(args.record) if args.record else trained.path.parent / record_name(protocol)
+    check_place(path)
+    measured = _measured(args, model, rows, protocol.measure)
+    latents = None if isinstance(model, Autoencoder) else model.latent_dim
+    found = limits(rows.data, model.likelihood, rows.x, rows.binarize, latents, rows.drawn_from).shifted(rows.volume)
+    record = Record(
+        {name: m.number() for name, m in measured.items()}, protocol, _origin(args, trained, rows), found._asdict(),
+        {name: m.values for name, m in measured.items()},
+    )  # fmt: skip
+    write_record(path, record)
+    lines, result = _told(args, model, rows, record, measured)
+    lines += ["", *limit_lines(record), *_other_pixels(trained, rows), *_latent_lines(result), ""]
+    lines += [*_protocol_lines(trained, protocol), f"  record: {path}", "", _next(args, trained)]
+    say(args, "\n".join(lines), result | {"record": record.to_plain(), "record_file": str(path)})
+
+
+def _rows(args, trained):
+    """-> Rows.  Raises ValueError for a split that is not there, and for a binarization that is missing or makes no sense."""
+    model, raw = trained.model, load_raw_data(args, trained)
+    data = as_trained(raw, trained)
+    rows = getattr(raw, args.split)
+    if rows is None:
+        there = ", ".join(name for name, _, _ in raw.splits())
+        raise ValueError(f"{raw.name} has no {args.split} split, but {there}; choose with --split.")
     binarize = args.binarize or trained.settings.get("binarize", "none")
     if binarize != "none":
         _refuse_binarized(model, data, binarize)
-    x = binarized(x, binarize, args.seed)
-    grey = isinstance(model.likelihood, Bernoulli) and not np.all((x == 0) | (x == 1))
-    if grey and args.binarize is None:
+    fixed = "static" if binarize == "dynamic" else binarize
+    given = batches.Rows(rows[: args.limit], raw.scale)
+    seen = batches.binarized(given, fixed, np.random.default_rng(args.seed), np.float64)  # for every model the same draws
+    x = data.floats(args.split, model.real_dtype)[: args.limit] if seen is given else seen.floats(slice(None), model.real_dtype)
+    if args.binarize is None and measure(model, x).endswith("grey cross-entropy"):
         raise ValueError(
             f"the {args.split} rows of {data.name} are grey, and a Bernoulli likelihood is one of black and white: choose "
             "--binarize threshold, static or dynamic, or --binarize none for the grey cross-entropy."
         )
     labels = getattr(data, f"{args.split}_labels")
-    given = condition(model, None if labels is None else labels[: len(x)])
-    volume = 0.0 if data.standardization is None else data.standardization.log_volume
-    if isinstance(model, Autoencoder):
-        nll = _per_row(model, x) + volume
-        rows = [("reconstruction", nll, "squared-error or cross-entropy term; an autoencoder has no ELBO")]
-    else:
-        rows = _vae_rows(model, x, given, args, grey, volume)
-    title = f"{len(x):,} {args.split} rows of {data.name}, binarize {binarize}, seed {args.seed}; nats per example"
-    if data.standardization is not None:
-        title += f" of the data as they are, with {-volume:+.4f} in log p(x) for their standardization"
-    lines = [title, ""]
-    lines += [f"  {name:<28}{np.mean(v):>14.4f}  +- {_error(v):.4f}   {note}" for name, v, note in rows]
-    result = {
-        "data": data.name, "split": args.split, "rows": len(x), "binarize": binarize, "seed": args.seed,
-        "units": "nats per example", "log_volume": volume,
-        **{name: {"mean": float(np.mean(v)), "standard_error": _error(v)} for name, v, _ in rows},
-    }  # fmt: skip
-    if not isinstance(model, Autoencoder):
-        extra, more = _latent(model, x, given)
-        lines += extra
-        result.update(more)
-    say(args, "\n".join([*lines, "", f"Next: npvae sample --model {args.model}"]), result)
+    labels = condition(model, None if labels is None else labels[: len(x)]).get("condition")
+    grey = given.floats(slice(None), model.real_dtype) if fixed == "static" else None
+    return Rows(data, x, labels, binarize, grey, rows_sha256(seen.rows, seen.scale))
 
 
 def _refuse_binarized(model, data, binarize):
@@ -87,41 +157,93 @@ def _refuse_binarized(model, data, binarize):
         )
 
 
-def _vae_rows(model, x, given, args, grey, volume):
-    """(name, value of each row, note) for the ELBO, its two terms and the importance-weighted bound.
+def _protocol(args, model, rows):
+    return Protocol(
+        measure=measure(model, rows.x), likelihood=model.likelihood.config(), data=rows.data.name, split=args.split,
+        rows=len(rows.x), rows_sha256=rows.sha256, binarization=rows.binarize,
+        rows_seed=None if rows.drawn_from is None else args.seed, labels_sha256=labels_sha256(rows.labels),
+        k=None if isinstance(model, Autoencoder) else args.samples,
+    )  # fmt: skip
 
-    volume: the nats by which densities of the data lie below those of the standardized data that the model knows."""
+
+def _origin(args, trained, rows):
+    """What may differ between records that compare."""
+    about = {"checkpoint": str(trained.path), "steps": trained.steps, "seed": args.seed, "log_volume": rows.volume}
+    return {"model": model_origin(trained.model), **about, "versions": versions()}
+
+
+def _measured(args, model, rows, measure):
+    """{name: Measured}: the ELBO, its two terms and the importance-weighted bound, in nats of the data as they are."""
+    x, volume, given, K = rows.x, rows.volume, condition(model, rows.labels), args.samples
+    if isinstance(model, Autoencoder):
+        nll = model.likelihood.nll(model.decode(model.encode(x)), x)
+        return {"reconstruction": Measured(nll + volume, "squared-error or cross-entropy term; an autoencoder has no ELBO")}
     rng = np.random.default_rng(args.seed)
     elbo = evaluation.elbo(model, x, rng, **given) - volume
-    kl = kl_divergence(*model.encode(x, **given))
-    bound = evaluation.log_likelihood(model, x, rng, samples=args.samples, **given) - volume
-    if grey:
-        return [
-            ("grey cross-entropy + KL", -elbo, "a training loss, not a likelihood: the pixels are grey"),
-            ("grey cross-entropy", -elbo - kl, ""),
-            ("KL", kl, "KL( q(z|x) || N(0, I) )"),
-            (f"grey L_{args.samples}", bound, "the importance-weighted form of it"),
-        ]
+    kl = kl_divergence(*posterior(model, x, rows.labels))
+    progress = False if args.quiet or args.json else None
+    estimate = importance_sampling(model, x, rng, samples=K, progress=progress, **given)
+    bound = estimate.log_likelihood - volume
+    terms = {name: Measured(values, NOTES[name]) for name, values in named_terms(measure, -elbo - kl, kl).items()}
+    if measure == "grey cross-entropy":
+        return terms | {f"grey L_{K}": Measured(bound, f"weighted by importance, {K:,} samples a row", estimate)}
+    weighted = Measured(bound, f"log p(x) from below, {K:,} importance samples a row", estimate)
+    return terms | {f"L_{K}": weighted, "nll": Measured(-bound, f"-L_{K}: -log p(x) from above", estimate)}
+
+
+def _told(args, model, rows, record, measured):
+    """The table as lines, and everything as plain data."""
+    protocol, volume = record.protocol, rows.volume
+    title = f"{len(rows.x):,} {args.split} rows of {protocol.data}, binarize {rows.binarize}, seed {args.seed}; nats per example"
+    if volume:
+        title += f" of the data as they are, with {-volume:+.4f} in log p(x) for their standardization"
+    lines = [title, ""]
+    for name, n in record.numbers.items():
+        lines.append(f"  {name:<28}{n.mean:>14.4f}  +- {shown_error(n.standard_error)}   {measured[name].note}".rstrip())
+    result = {
+        "data": protocol.data, "split": args.split, "rows": len(rows.x), "binarize": rows.binarize, "seed": args.seed,
+        "units": "nats per example", "log_volume": volume, "limits": record.limits,
+        **{name: n._asdict() for name, n in record.numbers.items()},
+    }  # fmt: skip
+    if not isinstance(model, Autoencoder):
+        name = next(name for name, m in measured.items() if m.estimate is not None)
+        error, effective = record.numbers[name].monte_carlo_error, float(np.median(measured[name].estimate.effective_samples))
+        lines.append(f"  Monte-Carlo error of {name}: {shown_error(error)}; effective samples of a row: {effective:.1f} (median)")
+        result["effective_samples"] = effective
+        given = condition(model, rows.labels)
+        kl = evaluation.kl_per_dimension(model, rows.x, **given)
+        active = int(evaluation.active_units(model, rows.x, **given).sum()) if len(rows.x) > 1 else None
+        result |= {"active_units": active, "kl_per_dimension": [float(value) for value in kl]}
+    return lines, result
+
+
+def _other_pixels(trained, rows):
+    """That the model was trained on pixels made black and white in another way, or not at all."""
+    before = trained.settings.get("binarize", rows.binarize)
+    return [f"  Note: it was trained with --binarize {before}, on other pixels."] if before != rows.binarize else []
+
+
+def _latent_lines(result):
+    """Active units and the KL of each latent."""
+    if "kl_per_dimension" not in result:
+        return []
+    kl, active = result["kl_per_dimension"], result["active_units"]
+    count = "not told by a single row" if active is None else f"{active} of {len(kl)}"
+    return ["", f"  active units: {count}", f"  KL of each latent: {', '.join(f'{value:.3f}' for value in kl)}"]
+
+
+def _protocol_lines(trained, protocol):
+    """The protocol, and which model it was."""
+    k = "" if protocol.k is None else f", k = {protocol.k:,}"
+    told = ", given the labels" if protocol.labels_sha256 else ""
+    steps = "its file does not say how long it was trained" if trained.steps is None else f"trained for {trained.steps:,} steps"
     return [
-        ("ELBO", elbo, "a lower bound of log p(x), one draw of z a row"),
-        ("reconstruction", -elbo - kl, "-log p(x|z)"),
-        ("KL", kl, "KL( q(z|x) || N(0, I) )"),
-        (f"L_{args.samples}", bound, f"log p(x) from below, {args.samples} importance samples"),
+        f"  protocol: {protocol.measure}, {likelihood_text(protocol.likelihood)}{k}{told}, rows {protocol.rows_sha256[:8]}",
+        f"  {protocol.reduction}",
+        f"  model: {type(trained.model).__name__} {model_origin(trained.model)['sha256'][:8]}, {steps}",
     ]
 
 
-def _latent(model, x, given):
-    """Active units and the KL of each latent, as lines and as data."""
-    active, kl = evaluation.active_units(model, x, **given), evaluation.kl_per_dimension(model, x, **given)
-    each = ", ".join(f"{value:.3f}" for value in kl)
-    lines = ["", f"  active units: {int(active.sum())} of {len(active)}", f"  KL of each latent: {each}"]
-    return lines, {"active_units": int(active.sum()), "kl_per_dimension": [float(value) for value in kl]}
-
-
-def _per_row(model, x):
-    return model.likelihood.nll(model.decode(model.encode(x)), x)
-
-
-def _error(values):
-    """The standard error of the mean over the rows."""
-    return float(values.std(ddof=1) / len(values) ** 0.5) if len(values) > 1 else float("nan")
+def _next(args, trained):
+    verb = "reconstruct" if isinstance(trained.model, Autoencoder) else "sample"
+    return f"Next: npvae {verb} --model {args.model}, or npvae compare {args.model} ANOTHER-RUN"

@@ -9,11 +9,17 @@ from npvae.beyond import objectives
 from npvae.cli.building import make_model
 from npvae.cli.common import MODEL_FILE, write_json
 from npvae.cli.pictures import draw
+from npvae.cli.validation import validation_record
 from npvae.core import optimizers
 from npvae.data import load_dataset
 from npvae.training import Interrupted, fit, schedules
 from npvae.training.archive import versions
 
+OBJECTIVES = {
+    "importance-weighted": objectives.importance_weighted,
+    "doubly-reparameterized": objectives.doubly_reparameterized,
+}
+SAMPLES = 5  # draws of z of these objectives, if none are asked for
 OPTIMIZERS = {
     "adam": optimizers.Adam,
     "sgd": optimizers.SGD,
@@ -32,6 +38,7 @@ def build(settings, download=False):
         "likelihood": "bernoulli" if data.alphabet is None else "categorical",
         "activation": "relu" if convolutional else "tanh",
         "init": "he" if convolutional else "glorot",
+        "samples": None if settings["objective"] is None else SAMPLES,
     }
     settings.update({name: value for name, value in left_open.items() if settings[name] is None})
     settings |= {"image_shape": list(data.image_shape), "alphabet": data.alphabet}
@@ -59,6 +66,7 @@ def train(model, data, rng, settings, folder, *, resume=None, checkpoint_every=1
         command = f"npvae train --resume {shlex.quote(str(folder))}"
         raise Interrupted(f"{where}; go on with: {command}", stop.history, stop.signal) from stop
     history.to_csv(folder / "history.csv")
+    record = validation_record(model, data, settings, history, folder, _last_beta(arguments, data))
     metrics = {
         "units": "nats per example: summed over the data and latent dimensions, averaged over the examples",
         "settings": plain(settings),
@@ -66,6 +74,7 @@ def train(model, data, rng, settings, folder, *, resume=None, checkpoint_every=1
         "parameters": model.params.size,
         "seconds": round(time.perf_counter() - start, 3),
         "last": history.records[-1],
+        "record": None if record is None else record.to_plain(),
         "versions": versions(),
     }
     if data.standardization is not None:
@@ -90,6 +99,7 @@ def fit_arguments(settings, data):
         "validation": None if settings["validation"] == "none" else settings["validation"],
         "beta": _beta(settings, -(-len(data.train) // settings["batch_size"])) if objective is None else 1.0,
         "objective": objective,
+        "samples": settings["samples"],
         "lr": _lr(settings),
         "binarize": None if settings["binarize"] == "none" else settings["binarize"],
         **{name: settings[name] for name in ("epochs", "batch_size", "clip_norm", "patience")},
@@ -122,19 +132,33 @@ def _beta(settings, epoch_steps):
     return settings["beta"]
 
 
+def _last_beta(arguments, data):
+    """The weight of the KL in the loss of the validation rows; None if that is an objective."""
+    if arguments["objective"] is not None:
+        return None
+    steps = arguments["epochs"] * -(-len(data.train) // arguments["batch_size"])
+    return arguments["beta"](steps - 1, steps) if callable(arguments["beta"]) else arguments["beta"]
+
+
 def _objective(settings):
-    """The objective of --capacity or --free-bits; None for the model's own loss."""
-    asked = [name for name in ("capacity", "free_bits") if settings[name] is not None]
+    """The objective of --objective, --capacity or --free-bits; None for the model's own loss."""
+    asked = [name for name in ("objective", "capacity", "free_bits") if settings[name] is not None]
     if not asked:
         return None
     flag = f"--{asked[0].replace('_', '-')}"
-    if len(asked) == 2:
-        raise ValueError("--capacity and --free-bits exclude each other.")
+    if len(asked) > 1:
+        raise ValueError(f"{flag} and --{asked[1].replace('_', '-')} exclude each other.")
     if settings["kind"] == "autoencoder":
         raise ValueError(f"{flag} is about the KL, and --kind autoencoder has none.")
     for other in ("beta_warmup", "beta_cycles"):
         if settings[other]:
             raise ValueError(f"{flag} and --{other.replace('_', '-')} exclude each other: beta is constant there.")
+    if flag == "--objective":
+        if settings["beta"] != 1:
+            raise ValueError(
+                f"--objective is the bound L_K, in which the KL has no weight of its own; leave --beta {settings['beta']:g} out."
+            )
+        return OBJECTIVES[settings["objective"]]
     if flag == "--capacity":
         return objectives.capacity(settings["beta"], settings["capacity"])
     return objectives.free_bits(settings["free_bits"], settings["beta"])

@@ -22,6 +22,7 @@ from npvae.cli.common import (
     RUN_FILE,
     above_zero,
     add_download_argument,
+    limit_lines,
     number,
     output_folder,
     positive,
@@ -30,7 +31,8 @@ from npvae.cli.common import (
     widths,
     write_json,
 )
-from npvae.cli.running import OPTIMIZERS, build, plain, train
+from npvae.cli.running import OBJECTIVES, OPTIMIZERS, SAMPLES, build, plain, train
+from npvae.evaluation.record import Record
 from npvae.recipes import find
 from npvae.training.archive import versions
 
@@ -69,6 +71,9 @@ FLAGS = {
     "beta_cycles": (None, dict(type=positive, metavar="N", help="let beta rise from 0 anew in each of N cycles")),
     "capacity": (None, dict(type=number, metavar="NATS", help="minimize reconstruction + beta |KL - NATS|: a target for the KL")),
     "free_bits": (None, dict(type=number, metavar="NATS", help="let each latent have so many nats of KL for nothing")),
+    "objective": (None, dict(choices=tuple(OBJECTIVES), help="minimize -L_K, the importance-weighted bound, in place of -ELBO; "
+                             "doubly-reparameterized: with an estimate of its gradient that has less noise")),
+    "samples": (None, dict(type=positive, metavar="K", help=f"draws of z for each example in L_K (default: {SAMPLES})")),
     "epochs": (20, dict(type=positive, help="epochs in all, resumed or not")),
     "batch_size": (32, dict(type=positive, metavar="B", help="examples a step")),
     "validation": (None, dict(choices=("valid", "test", "none"), help="rows measured each epoch (default: valid, else test)")),
@@ -108,6 +113,7 @@ def run(args):
     grey = " --binarize none" if history.records[-1]["measure"] == "grey cross-entropy" else ""
     lines = [
         describe_record(history.records[-1], settings),
+        *measured_lines(metrics),
         f"In {folder}: {', '.join(sorted(p.name for p in folder.iterdir()))}.",
         f"Seed {settings['seed']}, {', '.join(f'{k} {v}' for k, v in versions().items())}.",
         f"Next: npvae evaluate --model {where}{grey}, or npvae {'reconstruct' if settings['kind'] == 'autoencoder' else 'sample'} "
@@ -118,9 +124,13 @@ def run(args):
 
 def describe_record(record, settings):
     """One sentence with the last epoch's numbers and their names."""
-    term = "grey cross-entropy" if record["measure"] == "grey cross-entropy" else "reconstruction"
+    grey = "grey " if record["measure"] == "grey cross-entropy" else ""
+    term = "grey cross-entropy" if grey else "reconstruction"
     text = f"Epoch {record['epoch']}: train loss {record['loss']:.4f} = {term} {record['reconstruction']:.4f}"
-    if settings["capacity"] is not None:
+    if settings["objective"] is not None:
+        text = f"Epoch {record['epoch']}: train loss {record['loss']:.4f} = -{grey}L_{settings['samples']}; over its draws, {term} "
+        text += f"{record['reconstruction']:.4f} + KL {record['kl']:.4f}"
+    elif settings["capacity"] is not None:
         text += f" + {settings['beta']:g} x |KL - {settings['capacity']:g}|, KL {record['kl']:.4f}"
     elif settings["free_bits"] is not None:
         text += f" + {settings['beta']:g} x KL above {settings['free_bits']:g} nats a latent, KL {record['kl']:.4f}"
@@ -129,6 +139,16 @@ def describe_record(record, settings):
     if record.get("valid_loss") is not None:
         text += f"; {settings['validation']} loss {record['valid_loss']:.4f}"
     return text + f" (nats per example{', of the standardized data' if settings['standardize'] else ''})."
+
+
+def measured_lines(metrics):
+    """The validation loss of the model that was kept, beside its limits; nothing if none was measured."""
+    if metrics["record"] is None:
+        return []
+    record = Record.from_plain(metrics["record"])
+    rows = f"{record.protocol.rows:,} {record.protocol.split} rows, after epoch {record.origin['epoch']}"
+    units = " in nats of the data as they are," if record.origin["log_volume"] else ""
+    return limit_lines(record, f" of the {rows},{units}")
 
 
 def _folder_and_settings(args):
@@ -145,6 +165,8 @@ def _folder_and_settings(args):
                                ("channels", "architecture", "convolutional")):  # fmt: skip
         if given.get(name) and settings[needs] != value:
             raise ValueError(f"--{name.replace('_', '-')} needs --{needs} {value}.")
+    if settings["samples"] is not None and settings["objective"] is None:
+        raise ValueError(f"--samples is the K of L_K, so it needs --objective {' or '.join(OBJECTIVES)}.")
     return folder, None, settings
 
 

@@ -33,6 +33,10 @@ class Rows:
     def __len__(self):
         return len(self.rows)
 
+    def range(self):
+        """The smallest and the largest of all values, scaled: two floats."""
+        return tuple(float(end) / (self.scale or 1.0) for end in (self.rows.min(), self.rows.max()))
+
     def floats(self, index, dtype):
         """The rows at index (or a slice), scaled: (B, D)."""
         return scaled(self.rows[index], self.scale, dtype)

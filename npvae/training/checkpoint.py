@@ -19,7 +19,8 @@ class Checkpoint:
     model       with its best parameters (by validation loss) if there are such, else with the last ones
     theta, best_theta      the last parameters (P,), and the best ones or None
     optimizer   the optimizer's config, or None       optimizer_state    for its load_state_dict, or None
-    history     a History, or None                    training           where `fit` stood, plain data, or None
+    history     a History, or None                    training           where `fit` stood, plain data, or None; its "range" is
+                                                                         that of the training rows as the model was given them
     standardization        how the training data was standardized (apply, undo), or None
     manifest    all of the file but its arrays: format, versions of npvae, NumPy and Python, shapes, hashes
     """
@@ -34,6 +35,14 @@ class Checkpoint:
     training: dict | None
     standardization: Standardization | None
     manifest: dict = field(repr=False)
+
+    @property
+    def steps(self):
+        """The optimizer steps that the model has made, 0 if none; None if the file knows of no training."""
+        step = (self.training or {}).get("step")
+        if isinstance(step, int):
+            return step + (self.history.records[-1]["step"] if self.history else 0)
+        return None if self.optimizer_state is None else self.optimizer_state.get("t")
 
 
 def save_checkpoint(path, model, optimizer=None, *, history=None, training=None, best_theta=None, standardization=None):
@@ -135,7 +144,9 @@ def _join(path, params, arrays):
     wrong += [f"{n} is {arrays[n].shape} in the file, {expected[n]} in the model" for n in both if arrays[n].shape != expected[n]]
     castable = [name for name in both if np.can_cast(arrays[name].dtype, params.dtype, "same_kind")]
     wrong += [f"{name} is {arrays[name].dtype} in the file, {params.dtype} in the model" for name in both if name not in castable]
-    wrong += [f"{name} holds NaN or infinity" for name in castable if not np.isfinite(arrays[name]).all()]
+    broken = [name for name in castable if not np.isfinite(arrays[name]).all()]
+    if broken and not wrong:
+        raise CheckpointError(f"{path}: {', '.join(broken)} holds NaN or infinity: the model is broken; use an earlier copy.")
     if wrong:
         raise CheckpointError(f"{path}: the parameters do not fit the model: {'; '.join(wrong)}. Build the model of the file.")
     return np.concatenate([arrays[name].reshape(-1) for name in expected]) if expected else np.empty(0, params.dtype)

@@ -203,7 +203,7 @@ class Run:
         if plan.checkpoint is None:
             return
         self.checked(finite_parameters, self.model.params)
-        training = {**state.to_plain(), "settings": plan.settings, "patience": plan.patience}
+        training = {**state.to_plain(), "settings": plan.settings, "patience": plan.patience, "range": list(plan.range)}
         save_checkpoint(
             plan.checkpoint, self.model, self.optimizer, history=state.history, training=training, best_theta=state.best_theta,
             standardization=plan.standardization,

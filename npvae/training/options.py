@@ -43,6 +43,7 @@ class Plan:
     checkpoint_every: float
     callbacks: tuple
     standardization: Standardization | None
+    range: tuple[float, float]  # of the training rows, scaled
     settings: dict  # what a resumed run must agree in, plain data
 
     @property
@@ -93,7 +94,7 @@ def make_plan(
         patience=None if patience is None else positive_integer("fit", "patience", patience),
         checkpoint=None if checkpoint is None else os.fspath(checkpoint), callbacks=tuple(callbacks),
         checkpoint_every=number("fit: checkpoint_every", checkpoint_every),
-        standardization=getattr(data, "standardization", None), settings=settings,
+        standardization=getattr(data, "standardization", None), range=train.range(), settings=settings,
     )  # fmt: skip
     for step in (0, plan.total_steps - 1):
         for schedule in (plan.beta, plan.lr, plan.objective):

@@ -1,0 +1,280 @@
+"""Records: what a number carries with it, that it survives JSON, which two compare, and what the others are told."""
+
+import copy
+import dataclasses
+import hashlib
+import json
+
+import numpy as np
+import pytest
+
+from npvae import VAE, Autoencoder, Gaussian, load_digits
+from npvae.beyond import Categorical, ContinuousBernoulli, DiagonalGaussian
+from npvae.core.checks import NonFiniteError
+from npvae.evaluation.record import (
+    Number,
+    Protocol,
+    ProtocolError,
+    Record,
+    compare,
+    labels_sha256,
+    measure,
+    model_origin,
+    number,
+    protocol_differences,
+    rows_sha256,
+    standard_error,
+)
+
+PROTOCOL = Protocol("log-probability", {"type": "Bernoulli"}, "digits", "test", 4, "a" * 64, "threshold", k=100)
+
+
+def record(values=None, protocol=PROTOCOL, keep=True, **changes):
+    """A record of those values, {name: (4,)}."""
+    values = {"ELBO": [-1.0, -2.0, -4.0, -5.0]} if values is None else values
+    kept = {name: np.array(v) for name, v in values.items()} if keep else {}
+    numbers = {name: number(np.array(v)) for name, v in values.items()}
+    return Record(numbers, dataclasses.replace(protocol, **changes), {"seed": 0}, {"floor": 0.0, "ceiling": None}, kept)
+
+
+# ---- numbers ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_number_is_a_mean_with_the_standard_error_of_that_mean():
+    found = number(np.array([1.0, 2.0, 4.0, 5.0]), np.array([0.3, 0.0, 0.4, 0.0]))
+    assert found.mean == 3 and found.rows == 4
+    assert found.standard_error == pytest.approx(np.sqrt((4 + 1 + 1 + 4) / 3 / 4), rel=1e-15)
+    assert found.monte_carlo_error == pytest.approx(0.5 / 4, rel=1e-15)  # independent draws: squares add up
+    assert number(np.array([1.0, 2.0])).monte_carlo_error is None
+
+
+def test_a_single_row_has_a_mean_and_no_error_and_one_draw_no_monte_carlo_error():
+    assert number(np.array([2.5]), np.array([np.nan])) == Number(2.5, None, 1, None)
+    assert np.isnan(standard_error(np.array([2.5])))
+
+
+def test_the_mean_of_many_float32_values_is_taken_in_float64():
+    values = np.full(300_000, 0.1, np.float32)
+    assert number(values).mean == pytest.approx(float(np.float32(0.1)), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    "values, error, said",
+    [
+        (np.zeros(0), ValueError, "values has no rows"),
+        (np.zeros((3, 1)), ValueError, r"values has shape \(3, 1\), expected \(B,\)"),
+        (np.array([0.0, np.inf]), NonFiniteError, r"values is inf at \[1\]"),
+    ],
+)
+def test_what_has_no_mean_is_told(values, error, said):
+    with pytest.raises(error, match=said):
+        number(values)
+
+
+def test_errors_of_another_shape_are_told():
+    with pytest.raises(ValueError, match=r"monte_carlo_errors has shape \(3,\)"):
+        number(np.zeros(4), np.zeros(3))
+
+
+# ---- what it was measured on -----------------------------------------------------------------------------------------------------
+
+
+def test_rows_have_one_hash_in_every_form_that_holds_the_same_numbers():
+    data = load_digits()
+    rows, expected = data.test, hashlib.sha256(b"360 64 " + (data.test / data.scale).astype("<f8").tobytes()).hexdigest()
+    assert rows_sha256(rows, data.scale) == expected
+    for same in (
+        data.floats("test", np.float32),
+        data.floats("test", np.float64),
+        np.asfortranarray(rows / 16),
+        (rows / 16).astype(">f8"),
+    ):
+        assert rows_sha256(same) == expected
+    black = rows >= 8
+    assert rows_sha256(black.astype(np.uint8), 1.0) == rows_sha256(black.astype(np.float32)) == rows_sha256(-0.0 + black)
+    assert rows_sha256(np.array([[-0.0]])) == rows_sha256(np.array([[0.0]]))
+
+
+def test_other_rows_another_order_or_another_shape_have_another_hash():
+    x = np.arange(12.0).reshape(4, 3)
+    changed = x.copy()
+    changed[3, 2] += 1e-12
+    others = [x[::-1], x[:3], x.reshape(3, 4), x[:, ::-1], changed, -x]
+    assert len({rows_sha256(rows) for rows in [x, *others]}) == 7
+
+
+def test_rows_are_hashed_in_parts_as_a_whole(monkeypatch):
+    x = np.random.default_rng(0).random((11, 3))
+    whole = rows_sha256(x)
+    monkeypatch.setattr("npvae.evaluation.record.CHUNK_ROWS", 4)
+    assert rows_sha256(x) == whole == hashlib.sha256(b"11 3 " + x.tobytes()).hexdigest()
+
+
+def test_labels_and_models_are_told_apart(rng):
+    assert labels_sha256(None) is None
+    assert labels_sha256(np.array([1, 2], np.uint8)) == labels_sha256(np.array([1, 2])) != labels_sha256(np.array([2, 1]))
+    vae = VAE.dense(5, (4,), 2, rng=rng)
+    before, twin = model_origin(vae), model_origin(vae.astype(np.float32))
+    assert before == twin and before["type"] == "VAE" and before["parameters"] == vae.params.size and before["dtype"] == "float32"
+    vae.decoder.layers[-1].b[4] += 1e-6
+    assert model_origin(vae)["sha256"] != before["sha256"]
+
+
+@pytest.mark.parametrize(
+    "likelihood, x, expected",
+    [
+        (None, [[0, 1, 1]], "log-probability"),
+        (None, [[0, 1, 0.5]], "grey cross-entropy"),
+        (Gaussian(0.3), [[0, 1, 1]], "log-density"),
+        (Gaussian(0.3, learn=True), [[0, 1, 1]], "log-density"),
+        (DiagonalGaussian(), [[0, 1, 1]], "log-density"),
+        (ContinuousBernoulli(), [[0, 1, 1]], "log-density"),
+        (Categorical(3), [[0, 1, 0]], "log-probability"),
+    ],
+)
+def test_the_measure_is_told_by_likelihood_and_rows(likelihood, x, expected, rng):
+    given = {} if likelihood is None else {"likelihood": likelihood}
+    model, plain = (kind.dense(3, (), 1, rng=rng, **copy.deepcopy(given)) for kind in (VAE, Autoencoder))
+    assert measure(model, np.array(x, float)) == expected
+    assert measure(plain, np.array(x, float)) == f"reconstruction of an autoencoder, {expected}"
+
+
+def test_one_grey_pixel_among_many_rows_is_seen(monkeypatch, rng):
+    monkeypatch.setattr("npvae.evaluation.record.CHUNK_ROWS", 2)
+    x = np.zeros((5, 3))
+    vae = VAE.dense(3, (), 1, rng=rng)
+    assert measure(vae, x) == "log-probability"
+    x[4, 2] = 0.5
+    assert measure(vae, x) == "grey cross-entropy"
+
+
+def test_a_likelihood_of_ones_own_measures_its_own_thing(rng):
+    class Laplace(Gaussian):
+        pass
+
+    assert "Laplace" in measure(VAE.dense(3, (), 1, Laplace(), rng=rng), np.zeros((1, 3)))
+
+
+# ---- JSON ------------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_record_survives_json():
+    before = record({"ELBO": [-1.0, -2.0, -4.0, -5.5], "KL": [0.1, 0.2, 0.3, 1 / 3]}, labels_sha256="b" * 64)
+    plain = json.loads(json.dumps(before.to_plain()))
+    after = Record.from_plain(plain)
+    assert after == before and not after.values and plain["numbers"]["KL"]["mean"] == before.numbers["KL"].mean
+    single = Record({"ELBO": number(np.array([1.0]))}, PROTOCOL)
+    assert Record.from_plain(json.loads(json.dumps(single.to_plain()))) == single
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        (lambda plain: [1, 2], "no record of npvae: it has no format 'npvae record'"),
+        (lambda plain: plain | {"format": "npvae checkpoint"}, "no record of npvae"),
+        (lambda plain: plain | {"version": 2}, "version is 2, this npvae reads up to 1; update npvae"),
+        (lambda plain: plain | {"version": "1"}, "version is '1'"),
+        (lambda plain: {k: v for k, v in plain.items() if k != "numbers"}, "damaged: there is no 'numbers'"),
+        (lambda plain: plain | {"numbers": []}, "damaged"),
+        (lambda plain: plain | {"numbers": {"ELBO": 3.0}}, "damaged"),
+        (lambda plain: plain | {"numbers": {"ELBO": plain["numbers"]["ELBO"] | {"mean": "3"}}}, "ELBO is '3', not a finite number"),
+        (lambda plain: plain | {"numbers": {"ELBO": plain["numbers"]["ELBO"] | {"mean": float("nan")}}}, "ELBO is nan"),
+        (lambda plain: plain | {"numbers": {"ELBO": plain["numbers"]["ELBO"] | {"standard_error": True}}}, "ELBO is True"),
+        (lambda plain: plain | {"numbers": {"ELBO": plain["numbers"]["ELBO"] | {"rows": 4.0}}}, "the rows of ELBO are 4.0"),
+        (lambda plain: plain | {"protocol": {}}, "damaged: .*missing"),
+        (lambda plain: plain | {"protocol": plain["protocol"] | {"colour": 1}}, "unexpected keyword argument 'colour'"),
+        (lambda plain: plain | {"protocol": plain["protocol"] | {"k": "100"}}, "its k is '100'"),
+        (lambda plain: plain | {"protocol": plain["protocol"] | {"measure": None}}, "its measure is None"),
+        (lambda plain: plain | {"origin": 3}, "damaged"),
+    ],
+)
+def test_what_is_no_record_is_told(change, said):
+    with pytest.raises(ValueError, match=said):
+        Record.from_plain(change(record().to_plain()))
+
+
+def test_the_key_tells_protocols_apart_but_not_two_models_that_learned_their_sigma():
+    assert PROTOCOL.key() == dataclasses.replace(PROTOCOL).key() and len(PROTOCOL.key()) == 8
+    changes = {"k": 5, "split": "train", "binarization": "none", "rows_sha256": "b" * 64, "likelihood": {"type": "Categorical"}}
+    assert len({PROTOCOL.key(), *(dataclasses.replace(PROTOCOL, **{n: v}).key() for n, v in changes.items())}) == 6
+
+    def key(sigma, learn):
+        return dataclasses.replace(PROTOCOL, likelihood={"type": "Gaussian", "sigma": sigma, "learn": learn}).key()
+
+    assert key(0.5, True) == key(0.6, True) and key(0.5, False) != key(0.6, False)
+
+
+# ---- comparing -------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_difference_is_b_minus_a_with_the_error_of_the_rows_differences():
+    a, b = record({"ELBO": [-1.0, -2.0, -4.0, -5.0]}), record({"ELBO": [-0.5, -1.0, -3.5, -4.0]})
+    (found,) = compare(a, b)
+    assert (found.name, found.a, found.b, found.difference, found.paired) == ("ELBO", -3.0, -2.25, 0.75, True)
+    assert found.standard_error == pytest.approx(np.sqrt(4 * 0.25**2 / 3 / 4), rel=1e-14)
+    assert compare(b, a)[0].difference == -0.75
+
+
+def test_without_the_rows_the_errors_add_up_as_squares():
+    a, b = record({"ELBO": [-1.0, -2.0, -4.0, -5.0]}), record({"ELBO": [0.0, 0.0, 4.0, 4.0]}, keep=False)
+    (found,) = compare(a, b)
+    assert not found.paired
+    assert found.standard_error == pytest.approx(np.sqrt(10 / 3 / 4 + 16 / 3 / 4), rel=1e-14)
+    one = Record({"ELBO": number(np.array([1.0]))}, PROTOCOL)
+    assert compare(one, one)[0].standard_error is None
+
+
+def test_only_numbers_of_one_name_are_compared():
+    a = record({"ELBO": [1.0, 2.0, 3.0, 4.0], "L_100": [1.0, 2.0, 3.0, 4.0]})
+    assert [d.name for d in compare(a, record())] == ["ELBO"]
+    with pytest.raises(ProtocolError, match="no number in common, ELBO against KL"):
+        compare(record(), record({"KL": [1.0, 2.0, 3.0, 4.0]}))
+
+
+@pytest.mark.parametrize(
+    "changes, said",
+    [
+        ({"measure": "log-density"}, "measure log-probability against log-density"),
+        ({"k": 5000}, "k 100 against 5,000"),
+        ({"rows_sha256": "b" * 64, "binarization": "dynamic"}, "binarization threshold against dynamic"),
+        ({"rows_sha256": "b" * 64, "split": "train"}, "split test against train"),
+        ({"rows_sha256": "b" * 64, "data": "mnist"}, "data digits against mnist"),
+        ({"rows_sha256": "b" * 64, "rows": 5000}, "rows 4 against 5,000"),
+        ({"rows_sha256": "b" * 64}, "the rows themselves, SHA-256 aaaaaaaa against bbbbbbbb, under the same name"),
+        ({"labels_sha256": "c" * 64}, "given no labels against given labels cccccccc"),
+        ({"reduction": "bits per pixel"}, "reduction 'nats per example: .*' against 'bits per pixel'"),
+    ],
+)
+def test_another_protocol_is_refused_with_what_differs(changes, said):
+    with pytest.raises(ProtocolError, match=f"^these two do not compare: {said}. Evaluate one of them anew, as the other was.$"):
+        compare(record(), record(**changes))
+    assert protocol_differences(PROTOCOL, PROTOCOL) == []
+
+
+def test_all_differences_stand_in_one_sentence():
+    other = record(rows_sha256="b" * 64, binarization="dynamic", k=5000)
+    with pytest.raises(ProtocolError, match="compare: binarization threshold against dynamic; k 100 against 5,000"):
+        compare(record(), other)
+
+
+def test_pixels_drawn_with_other_seeds_and_losses_of_another_beta_are_told():
+    drawn = dataclasses.replace(PROTOCOL, binarization="static", rows_seed=1)
+    other = dataclasses.replace(drawn, rows_seed=20000, rows_sha256="b" * 64)
+    assert protocol_differences(drawn, other) == ["pixels drawn with seed 1 against 20000"]
+    losses = [dataclasses.replace(PROTOCOL, loss=f"reconstruction + {beta} KL") for beta in (1, 4)]
+    assert protocol_differences(*losses) == ["loss reconstruction + 1 KL against reconstruction + 4 KL"]
+    assert protocol_differences(losses[0], PROTOCOL) == []  # no loss among the numbers of the other
+
+
+def test_what_does_not_matter_is_left_alone():
+    """The same rows by another name, another sigma, another model, and a bound that the other has not got."""
+    assert compare(record(), record(data="mine", binarization="none", rows_seed=3))
+    fixed = record(measure="log-density", likelihood={"type": "Gaussian", "sigma": 0.5, "learn": False})
+    learned = record(measure="log-density", likelihood={"type": "Gaussian", "sigma": 0.1, "learn": True})
+    assert compare(fixed, learned)
+    assert compare(record(), dataclasses.replace(record(k=None), origin={"seed": 5, "versions": {"numpy": "1.26"}}))
+
+
+def test_a_value_that_is_missing_or_of_other_rows_is_not_paired():
+    short = dataclasses.replace(record(), values={"ELBO": np.zeros(3)})
+    assert not compare(record(), short)[0].paired and not compare(record(), record(keep=False))[0].paired
