@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from npvae.evaluation.trapezoid import NotStable
+from npvae.evaluation.trapezoid import not_stable, too_far
 
 ORDER = {1: 16, 2: 8}  # nodes along each axis of a box: exact for polynomials of degree 2 ORDER - 1
 REACH, WIDTH = 9.0, 2.25  # the first boxes: of this width, on [-9, 9]
@@ -32,7 +32,7 @@ def log_integral_and_mean(f, Z, tolerance):
     while len(corners):
         width, nodes = width / 2, nodes + 2**Z * whole.shape[0] * ORDER[Z] ** Z
         if nodes > MOST_NODES:
-            raise NotStable(change)
+            raise not_stable(change)
         corners = (corners[:, None] + width * _cells(2, Z)).reshape(-1, Z)  # 2^Z parts in a row
         L, F = _at_nodes(f, corners, width, Z)
         top, before = L.max() if done[0] == 0 else max(top, L.max()), top
@@ -81,7 +81,7 @@ def _first_boxes(f, Z):
     while True:
         n = round(2 * reach / WIDTH)
         if (n * ORDER[Z]) ** Z > MOST_NODES:
-            raise NotStable(math.inf)
+            raise too_far()
         corners = -reach + WIDTH * _cells(n, Z)
         L, F = _at_nodes(f, corners, WIDTH, Z)
         out = np.abs(_nodes(corners, WIDTH, Z)).max(axis=2)  # (n, ORDER^Z)

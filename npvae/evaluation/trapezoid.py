@@ -21,10 +21,17 @@ ROUNDING = 64 * np.finfo(np.float64).eps  # relative: what no finer step can imp
 
 
 class NotStable(ValueError):
-    """At the finest grid allowed, the result still changes by more than the tolerance, or a peak could hide between the nodes."""
+    """At the finest or widest grid allowed, the result still changes by more than the tolerance, or a peak may be unseen."""
 
-    def __init__(self, change):
-        super().__init__(f"the integral is not stable at the finest grid (its last change: {change:.2g} nats)")
+
+def not_stable(change):
+    """The error that says how large the last change was."""
+    return NotStable(f"the integral is not stable at the finest grid (its last change: {change:.2g} nats)")
+
+
+def too_far():
+    """The error of a posterior that is out of reach."""
+    return NotStable("p(x|z) p(z) has not died away at the edge of the widest grid")
 
 
 def first_lattice(Z):
@@ -52,7 +59,7 @@ def log_integral(f, values, tolerance):
         if change <= tolerance + ROUNDING * abs(float(logs[0])) and not np.any(_hiding(values)[1]):
             return float(logsumexp(logs, 0)) - Z * math.log(2)  # their mean: the sum over all nodes
         if values.size * 2**Z > MOST_NODES or h < 1e-15:
-            raise NotStable(change)
+            raise not_stable(change)
         values, h = _halved(f, low, h, values, _hiding(values)[0] >= values.max() - NEGLIGIBLE)
 
 
@@ -63,7 +70,7 @@ def normal_mean(g, Z, tolerance):
 
     g: points (n, Z) -> (n,). Stable as for `log_integral`. Raises NotStable at MOST_NODES.
     """
-    return _normal(g, Z, tolerance, lambda values, p: float(np.sum(p * values)))
+    return _normal(g, Z, tolerance, lambda values, p: float(np.sum(p * values)), MOST_NODES)
 
 
 def normal_log_mean(log_w, Z, K, tolerance):
@@ -73,7 +80,7 @@ def normal_log_mean(log_w, Z, K, tolerance):
         E log 1/K sum_k w_k = integral ( exp(-e^u) - E[ exp(-e^u w / K) ]^K ) du,    t = e^u                       [QUAD-4]
 
     An expectation over K draws becomes the K-th power of one over a single draw: K costs nothing.
-    log_w: points (n, Z) -> (n,). The integral over u is a trapezoid rule, too. Raises NotStable at MOST_NODES.
+    log_w: points (n, Z) -> (n,). The integral over u is a trapezoid rule, too. Raises NotStable.
     """
 
     def log_mean(values, p):
@@ -92,10 +99,10 @@ def normal_log_mean(log_w, Z, K, tolerance):
         return c + 0.25 * float(np.sum(np.exp(-np.exp(u)) - power))
 
     with np.errstate(over="ignore", divide="ignore", under="ignore"):  # exp(-e^u) is 0 for large u, and the power 0^K = e^-inf
-        return _normal(log_w, Z, tolerance, log_mean)
+        return _normal(log_w, Z, tolerance, log_mean, MOST_NODES // 16)  # each of them is used for all u
 
 
-def _normal(g, Z, tolerance, summary):
+def _normal(g, Z, tolerance, summary, most):
     """summary(values of g, their probabilities) under N(0, I), on a lattice over [-9, 9] halved until it is stable."""
     low, h, shape = first_lattice(Z)
     values = _filled(g, low, h, np.full(shape, np.nan))
@@ -106,8 +113,8 @@ def _normal(g, Z, tolerance, summary):
         parts = [summary(v, w * 2**Z) for v, w in zip(_every_other(values), _every_other(p))]
         if np.ptp(parts) <= tolerance + ROUNDING * abs(parts[0]):
             return summary(values, p)
-        if values.size * 2**Z > MOST_NODES:
-            raise NotStable(float(np.ptp(parts)))
+        if values.size * 2**Z > most:
+            raise not_stable(float(np.ptp(parts)))
         values, h = _halved(g, low, h, values, np.ones(values.shape, bool))
 
 
@@ -150,7 +157,7 @@ def _widened(f, low, h, values):
         if not np.any(widths):
             return low, values
         if np.prod([n + sum(more) for n, more in zip(values.shape, widths)]) > MOST_NODES:
-            raise NotStable(math.inf)
+            raise too_far()
         low = low - h * np.array([before for before, _ in widths])
         values = _filled(f, low, h, np.pad(values, widths, constant_values=np.nan))
 
