@@ -4,6 +4,7 @@ HYPOTHESIS_PROFILE chooses the profile: dev (the default), ci (the default where
 examples, no shrinking).
 """
 
+import gc
 import os
 
 import numpy as np
@@ -16,6 +17,13 @@ settings.register_profile(
     "mut", max_examples=10, deadline=None, derandomize=True, database=None, phases=(Phase.explicit, Phase.generate)
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
+
+
+def pytest_collection_finish():
+    """What collection leaves lives to the end of the run: the garbage collector need not walk through it again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 @pytest.fixture

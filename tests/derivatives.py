@@ -27,7 +27,8 @@ def central_difference(f, at, h=6e-6):
     def derivative(nudged, entry):
         step = h * max(1.0, abs(entry))
         high, low = entry + step, entry - step
-        return np.sum(np.subtract(f(nudged(high)), f(nudged(low)))) / (high - low)
+        above = np.array(f(nudged(high)))  # a copy: f may give back a view of its argument, which moves on
+        return np.sum(above - f(nudged(low))) / (high - low)
 
     return _each_entry(derivative, at, float)
 
@@ -39,16 +40,19 @@ def _each_entry(derivative, at, dtype):
 
 
 def _each_entry_of_dict(derivative, at, dtype):
+    """One copy of the arguments serves all evaluations; each entry is put back when its derivative is known."""
+    arguments = {name: np.array(a, dtype) for name, a in at.items()}
     gradient = {name: np.zeros(np.shape(a)) for name, a in at.items()}
-    for name, block in gradient.items():
-        for j in np.ndindex(block.shape):
+    for name, moved in arguments.items():
+        for j in np.ndindex(moved.shape):
+            entry = moved[j]
 
-            def nudged(value, name=name, j=j):
-                copies = {key: np.array(a, dtype) for key, a in at.items()}
-                copies[name][j] = value
-                return copies
+            def nudged(value, moved=moved, j=j):
+                moved[j] = value
+                return arguments
 
-            block[j] = derivative(nudged, float(at[name][j]))
+            gradient[name][j] = derivative(nudged, float(at[name][j]))
+            moved[j] = entry
     return gradient
 
 
@@ -76,12 +80,17 @@ def layer_arguments(layer, x):
     return {"x": x, **{name: getattr(owner, p).copy() for name, owner, p in named_parameters("", [layer])}}
 
 
-def layer_output(layer, arguments):
-    """forward of a twin of the layer that holds these parameters, in their dtype."""
-    twin = layer.astype(arguments["x"].dtype)
-    for name, owner, p in list(named_parameters("", [twin])):
-        setattr(owner, p, arguments[name])
-    return twin.forward(arguments["x"])[0]
+def weighted_output(layer, dy, dtype=complex):
+    """-> f: arguments, as layer_arguments gives them -> dy * forward, of a twin of the layer that takes these parameters."""
+    twin = layer.astype(dtype)
+    slots = list(named_parameters("", [twin]))
+
+    def output(arguments):
+        for name, owner, p in slots:
+            setattr(owner, p, arguments[name])
+        return dy * twin.forward(arguments["x"])[0]
+
+    return output
 
 
 def layer_gradients(layer, x, dy):

@@ -1,27 +1,24 @@
-"""A training run in a process of its own, to be killed: killed_run.py CHECKPOINT RESULT EPOCHS.
+"""A training run in a process of its own, to be killed: killed_run.py CHECKPOINT EPOCHS.
 
-It resumes CHECKPOINT if that is there, saves after every step, and leaves what a resumed run must share with an uninterrupted one
-in RESULT. Stopped by a signal, it prints the message and exits with 77.
+It resumes CHECKPOINT if that is there, and saves after every step. Stopped by a signal, it prints the message and exits with 77.
 """
 
 import os
-import pickle
 import signal
 import sys
 
-from runs import make_model, outcome, run
+from runs import make_model, run
 
 from npvae.training import Interrupted
 
+OPTIONS = dict(validation="valid", patience=300, binarize="dynamic")
+
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have started us with Ctrl-C ignored
-    checkpoint, result, epochs = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    checkpoint, epochs = sys.argv[1], int(sys.argv[2])
     resume = checkpoint if os.path.exists(checkpoint) else None
-    options = dict(epochs=epochs, checkpoint=checkpoint, resume=resume, validation="valid", patience=epochs, binarize="dynamic")
     try:
-        finished = run(make_model(), checkpoint_every=0, **options)
+        run(make_model(), epochs=epochs, checkpoint=checkpoint, resume=resume, checkpoint_every=0, **OPTIONS)
     except Interrupted as interruption:
         print(interruption, flush=True)
         sys.exit(77)
-    with open(result, "wb") as file:
-        pickle.dump(outcome(finished), file)

@@ -3,7 +3,10 @@
 Hypothesis shrinks sizes and seeds; the arrays come from a generator, quick to make and without equal entries that hide errors.
 """
 
+from hypothesis import settings
 from hypothesis import strategies as st
+
+few = settings(max_examples=max(5, settings.default.max_examples // 5))  # for claims that hang on the code and hardly on the data
 
 seeds = st.integers(0, 2**32 - 1)  # for np.random.default_rng
 

@@ -92,15 +92,16 @@ def test_a_wrong_adam_fails_every_one_of_these_assertions(kind):
 def compare_with_literal(gradients, dtype=np.float64, rtol=1e-12, **hyperparameters):
     """Adam and adam_update side by side. theta starts at 0 before each step, so that the step itself is compared, not its digits
     beside a large theta; no step of Adam depends on theta."""
-    fast, literal = Adam(**hyperparameters), LiteralAdam(**hyperparameters)
-    for grad in gradients:
-        theta, expected = np.zeros(grad.shape, dtype), np.zeros(grad.shape, dtype)
-        fast.step(theta, grad)
-        literal.step(expected, grad)
-        assert theta.dtype == dtype and fast.m.dtype == dtype and fast.v.dtype == dtype
-        np.testing.assert_allclose(theta, expected, rtol=rtol, atol=0)
-        np.testing.assert_allclose(fast.m, literal.m, rtol=rtol, atol=0)
-        np.testing.assert_allclose(fast.v, literal.v, rtol=rtol, atol=0)
+    paths = []
+    for optimizer in (Adam(**hyperparameters), LiteralAdam(**hyperparameters)):
+        path = np.empty((len(gradients), 3, gradients.shape[1]), dtype)  # theta, m, v after each step
+        for now, grad in zip(path, gradients):
+            theta = np.zeros(grad.shape, dtype)
+            optimizer.step(theta, grad)
+            now[:] = theta, optimizer.m, optimizer.v
+        assert theta.dtype == dtype and optimizer.m.dtype == dtype and optimizer.v.dtype == dtype
+        paths.append(path)
+    np.testing.assert_allclose(*paths, rtol=rtol, atol=0)
 
 
 def gradients_of_all_sizes(rng, steps, dtype=np.float64):

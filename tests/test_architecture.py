@@ -2,6 +2,7 @@
 touches global random state, and what is public in the book has a docstring. Each rule is shown to catch a file that breaks it."""
 
 import ast
+import functools
 import pathlib
 import subprocess
 import sys
@@ -44,29 +45,35 @@ IN_CORE = {  # and inside the book, file by file
 GENERATORS = {"Generator", "default_rng", "SeedSequence", "BitGenerator", "PCG64"}  # np.random names that hold no global state
 
 
+KNOWN = {module.split(".")[1] for module in FILES if "." in module} | set(MAY_IMPORT)
+
+
+@functools.cache
 def tree_of(module):
     return ast.parse(FILES[module].read_text(encoding="utf-8"))
 
 
+@functools.cache
 def imports(tree, module):
-    """Yield (dotted name, node) of everything imported anywhere in the file; "from npvae import core" is npvae.core."""
+    """A list of (dotted name, node) of all that is imported anywhere in the file; "from npvae import core" is npvae.core."""
+    found: list[tuple[str, ast.AST]] = []
     is_package = module in FILES and FILES[module].name == "__init__.py"
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from ((alias.name, node) for alias in node.names)
+            found.extend((alias.name, node) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""
             if node.level:
                 package = module.split(".")[: len(module.split(".")) - node.level + is_package]
                 base = ".".join([*package, *filter(None, [base])])
-            yield from ((f"{base}.{alias.name}", node) for alias in node.names)
+            found.extend((f"{base}.{alias.name}", node) for alias in node.names)
+    return found
 
 
 def package_of(name):
     """npvae.core.layers -> core; npvae or npvae.__version__ -> ""."""
     parts = name.split(".")
-    known = {module.split(".")[1] for module in FILES if "." in module} | set(MAY_IMPORT)
-    return parts[1] if len(parts) > 1 and parts[1] in known else ""
+    return parts[1] if len(parts) > 1 and parts[1] in KNOWN else ""
 
 
 def of_the_museum(name):

@@ -16,6 +16,7 @@ from model_cases import (
     loss_of_theta,
     make_case,
 )
+from strategies import few
 
 from npvae import VAE, Autoencoder, Bernoulli, Dense
 from npvae.models import from_config
@@ -26,6 +27,7 @@ def test_the_whole_gradient_agrees_with_the_complex_step(case):
     check_gradient_by_complex_step(case)
 
 
+@few
 @given(cases(Autoencoder, activations=SMOOTH))
 def test_the_whole_gradient_agrees_with_central_differences(case):
     numeric = central_difference(loss_of_theta(case, float), case.model.params.theta.copy())

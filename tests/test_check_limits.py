@@ -43,7 +43,7 @@ def test_a_zero_that_the_complex_step_agrees_with_is_asked_of_a_difference():
 
 
 def test_a_block_far_below_the_rest_is_told_with_what_is_known_of_it():
-    theta = {"w": RNG.normal(size=3000), "tiny": RNG.normal(size=10)}
+    theta = {"w": RNG.normal(size=2100), "tiny": RNG.normal(size=10)}
     slope = {name: 1 - np.tanh(a) ** 2 for name, a in theta.items()}
 
     def check(ratio, error, **options):

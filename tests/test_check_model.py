@@ -8,12 +8,13 @@ from npvae import VAE, Autoencoder, Bernoulli, Dense, ReLU, Sigmoid, Softplus, T
 from npvae.verify import check_gradient, check_model
 
 
-@pytest.mark.parametrize("likelihood", LIKELIHOODS)
-@pytest.mark.parametrize("activation", [Tanh, ReLU, Softplus, Sigmoid])
-@pytest.mark.parametrize("kind", [VAE, Autoencoder])
-def test_every_model_of_the_library(kind, activation, likelihood):
+@pytest.mark.parametrize("j, likelihood", list(enumerate(LIKELIHOODS)))
+@pytest.mark.parametrize("i, activation", list(enumerate([Tanh, ReLU, Softplus, Sigmoid])))
+def test_every_model_of_the_library(i, activation, j, likelihood):
+    """Every pair of a kind, an activation and a likelihood."""
+    kind = (VAE, Autoencoder)[(i + j) % 2]
     for dtype, beta in ((np.float64, 4.0), (np.float32, 0.0)):
-        model, x, eps, _ = make_case(kind, likelihood=likelihood, activation=activation, dtype=dtype)
+        model, x, eps, _ = make_case(kind, 3, 4, (3,), 2, likelihood, activation, dtype=dtype)
         before = model.params.theta.tobytes(), model.params.grad.tobytes(), x.tobytes()
         report = check_model(model, x, eps, beta)
         assert report.ok and report.method == "complex" and report.norm_error <= 1e-13

@@ -45,10 +45,10 @@ each_elementwise = pytest.mark.parametrize("forward, derivative", ELEMENTWISE.va
 
 @each_elementwise
 @directions
-@given(zeros=st.sets(st.integers(0, 9)), seed=seeds)
+@given(zeros=st.integers(0, 2**10 - 1), seed=seeds)
 def test_elementwise_functions(forward, derivative, direction, zeros, seed):
     x = values(np.random.default_rng(seed), 2, 5)
-    x.ravel()[list(zeros)] = 0
+    x.ravel()[[bool(zeros >> j & 1) for j in range(10)]] = 0
     assert slope(forward, x, direction) == pytest.approx(direction * derivative(x), rel=1e-13)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import reference
 from conditional_cases import cases, make_case
-from derivatives import assert_agree, complex_step, layer_arguments, layer_gradients, layer_output
+from derivatives import assert_agree, complex_step, layer_arguments, layer_gradients, weighted_output
 from hypothesis import given
 from hypothesis import strategies as st
 from joined import assert_joined, slots
@@ -78,7 +78,7 @@ def test_a_layer_told_labels_has_the_gradient_of_its_own_input(case, K):
     x, dy = x.reshape(-1, x.shape[2]), rng.normal(size=y.shape)
     analytic = layer_gradients(layer, x, dy)
     assert analytic["x"].shape == x.shape
-    assert_agree(analytic, complex_step(lambda a: dy * layer_output(layer, a), layer_arguments(layer, x)), rtol=1e-10)
+    assert_agree(analytic, complex_step(weighted_output(layer, dy), layer_arguments(layer, x)), rtol=1e-10)
     assert layer.backward(dy, layer.forward(x)[1], need_dx=False) is None
 
 
@@ -304,17 +304,20 @@ class Wrong(Dense):
         return dx
 
 
+SMALL = dict(B=3, D=5, hidden=(4,), Z=2, n_classes=3)  # of which each entry is differentiated
+
+
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
 def test_check_model_certifies_it(likelihood):
     for dtype, beta in ((np.float64, 4.0), (np.float32, 0.5)):
-        case = make_case(likelihood=likelihood, activation=ReLU, dtype=dtype)
+        case = make_case(**SMALL, likelihood=likelihood, activation=ReLU, dtype=dtype)
         report = check_model(case.model, case.x, case.eps, beta, condition=case.labels)
         assert report.ok and report.method == "complex" and report.norm_error <= 1e-13
 
 
 @pytest.mark.parametrize("chain, i", [("encoder", 0), ("encoder", 2), ("decoder", 0), ("decoder", 2)])
 def test_check_model_blames_the_layer_that_is_wrong(chain, i):
-    case = make_case()
+    case = make_case(**SMALL)
     getattr(case.model, chain).layers[i].__class__ = Wrong
     report = check_model(case.model, case.x, case.eps, condition=case.labels)
     assert [row.name for row in report.rows if row.verdict == "wrong"] == [f"{chain}.{i}.W"]
@@ -326,12 +329,12 @@ def test_check_model_blames_no_layer_for_a_mistake_between_them(monkeypatch):
         dx = self.layers[0].backward(dy, cache, need_dx)
         return dx[:, self.onehot.shape[1] :] if need_dx else None  # the labels come last, not first
 
-    case = make_case(Z=3, n_classes=4)
+    case = make_case(**SMALL)
     monkeypatch.setattr(WithLabels, "backward", first_columns_left_out)
     report = check_model(case.model, case.x, case.eps, condition=case.labels)
     assert not report.ok and {row.name.split(".")[0] for row in report.rows if row.verdict == "wrong"} == {"encoder"}
     assert "alone is right, but not the way through the sampling, from z back" in report.diagnosis
-    layer = WithLabels(case.model.decoder.astype(float), np.eye(4)[case.labels])
+    layer = WithLabels(case.model.decoder.astype(float), np.eye(3)[case.labels])
     assert not check_layer(layer, case.eps).ok
 
 

@@ -3,14 +3,13 @@ equations; their gradients; that one convolution is the other's adjoint; what th
 
 import math
 
-import hypothesis
 import numpy as np
 import pytest
 from convolution_cases import each_kind, layers, made, settings
-from derivatives import assert_agree, central_difference, complex_step, layer_arguments, layer_gradients, layer_output
+from derivatives import assert_agree, central_difference, complex_step, layer_arguments, layer_gradients, weighted_output
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import seeds, values
+from strategies import few, seeds, values
 
 from npvae import check_layer
 from npvae.beyond import Conv2D, ConvTranspose2D, Flatten, MaxPool2D, Reshape, convolution
@@ -185,7 +184,7 @@ def test_rows_become_pictures_in_reading_order_and_back():
 @given(data=st.data())
 def test_the_gradients_agree_with_the_complex_step(kind, strategy, data):
     layer, x, dy = layers(strategy, kind, data)
-    numeric = complex_step(lambda a: dy * layer_output(layer, a), layer_arguments(layer, x))
+    numeric = complex_step(weighted_output(layer, dy), layer_arguments(layer, x))
     assert_agree(layer_gradients(layer, x, dy), numeric, rtol=1e-11)
 
 
@@ -193,12 +192,12 @@ def test_the_gradients_agree_with_the_complex_step(kind, strategy, data):
 def test_the_gradients_agree_with_central_differences(kind):
     layer, x = made(kind, (dict(c_in=2, c_out=3, kernel=(3, 2), stride=(2, 1), padding=(1, 0)), (2, 4, 3, 2)), 0)
     dy = np.random.default_rng(1).normal(size=layer.forward(x)[0].shape)
-    numeric = central_difference(lambda a: dy * layer_output(layer, a), layer_arguments(layer, x))
+    numeric = central_difference(weighted_output(layer, dy, float), layer_arguments(layer, x))
     assert_agree(layer_gradients(layer, x, dy), numeric, rtol=1e-8, floor=1e-8)
 
 
 @each_kind
-@hypothesis.settings(max_examples=10)
+@few
 @given(data=st.data())
 def test_check_layer_finds_nothing(kind, strategy, data):
     layer, x, dy = layers(strategy, kind, data)
@@ -284,6 +283,7 @@ def arrays(nested):
 
 
 @each_kind
+@few
 @given(data=st.data())
 def test_nothing_is_changed_but_the_gradients_which_are_assigned(kind, strategy, data):
     layer, x, dy = layers(strategy, kind, data)
@@ -305,7 +305,7 @@ DTYPES = [np.float32, np.float64, np.complex128]
 
 @each_kind
 @pytest.mark.parametrize("dtype", DTYPES)
-@hypothesis.settings(max_examples=10)
+@few
 @given(data=st.data())
 def test_the_dtype_is_kept_in_every_output_cache_and_gradient(kind, strategy, dtype, data):
     layer, x, dy = layers(strategy, kind, data)
@@ -318,6 +318,7 @@ def test_the_dtype_is_kept_in_every_output_cache_and_gradient(kind, strategy, dt
 
 
 @each_kind
+@few
 @given(data=st.data())
 def test_pictures_do_not_see_each_other(kind, strategy, data):
     layer, x, _ = layers(strategy, kind, data)

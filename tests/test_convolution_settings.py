@@ -7,6 +7,7 @@ import pytest
 from convolution_cases import each_kind, layers, made
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import few
 
 from npvae.beyond import Conv2D, ConvTranspose2D, Flatten, MaxPool2D, Reshape
 from npvae.models.config import LAYERS
@@ -44,6 +45,7 @@ def test_a_function_can_initialize(rng):
 
 
 @each_kind
+@few
 @given(data=st.data())
 def test_a_layer_is_made_again_from_its_config(kind, strategy, data):
     layer, x, _ = layers(strategy, kind, data)

@@ -8,7 +8,7 @@ import pytest
 from derivatives import assert_agree, central_difference, complex_step
 from hypothesis import example, given
 from hypothesis import strategies as st
-from strategies import floats, log_variances, logvars, seeds, sizes, values
+from strategies import few, floats, log_variances, logvars, seeds, sizes, values
 
 from npvae.core.gaussian import (
     LOG_2PI,
@@ -173,6 +173,7 @@ def test_the_gradient_agrees_with_the_complex_step(case, shape, seed):
 
 
 @each_function
+@few
 @given(shape=sizes(2), seed=seeds)
 def test_the_gradient_agrees_with_central_differences(case, shape, seed):
     rng = np.random.default_rng(seed)

@@ -1,8 +1,8 @@
 """Ctrl-C, SIGTERM and kill -9: no checkpoint is lost, and each resumed run ends as an uninterrupted one, bit for bit."""
 
+import functools
 import os
 import pathlib
-import pickle
 import signal
 import subprocess
 import sys
@@ -11,6 +11,7 @@ import time
 
 import numpy as np
 import pytest
+from killed_run import OPTIONS
 from runs import STEPS, make_model, outcome, run
 
 from npvae import Adam
@@ -55,6 +56,11 @@ def signal_at(step, number, optimizer=None, times=1):
 # --- a signal at a known step ---------------------------------------------------------------------------------------------------
 
 
+@functools.cache
+def undisturbed(**options):
+    return outcome(run(**options))
+
+
 @pytest.mark.parametrize("number", SIGNALS)
 @pytest.mark.parametrize("step", range(1, 3 * STEPS))
 def test_a_signal_in_any_step_saves_that_step_and_the_resumed_run_ends_the_same(file, number, step):
@@ -63,7 +69,7 @@ def test_a_signal_in_any_step_saves_that_step_and_the_resumed_run_ends_the_same(
         run(optimizer=signal_at(step, number), checkpoint=file, **options)
     assert load_checkpoint(file).optimizer_state["t"] == step, "the step is finished, and no other begun"
     assert len(caught.value.history) == (step - 1) // STEPS and caught.value.signal == number
-    assert outcome(run(make_model(9), seed=9, resume=file, **options)) == outcome(run(**options))
+    assert outcome(run(make_model(9), seed=9, resume=file, **options)) == undisturbed(**options)
 
 
 def test_the_message_says_where_it_stopped_and_how_to_go_on(file):
@@ -151,14 +157,14 @@ class Process:
     """killed_run.py under way, in the environment of the tests."""
 
     def __init__(self, folder, epochs):
-        self.file, self.result, self.folder, self.epochs = folder / "run.npz", folder / "result", folder, epochs
+        self.file, self.epochs = folder / "run.npz", epochs
         self.start()
 
     def start(self):
         before = self.stamp()
         here = pathlib.Path(__file__).parent
         path = os.pathsep.join([str(here), str(here.parent), os.environ.get("PYTHONPATH", "")])
-        arguments = [sys.executable, here / "killed_run.py", self.file, self.result, str(self.epochs)]
+        arguments = [sys.executable, here / "killed_run.py", self.file, str(self.epochs)]
         self.child = subprocess.Popen(arguments, env=os.environ | {"PYTHONPATH": path}, stdout=subprocess.PIPE, text=True)
         while self.stamp() == before and self.child.poll() is None:
             time.sleep(0.001)  # until it has written its first checkpoint
@@ -172,42 +178,36 @@ class Process:
         text, _ = self.child.communicate(timeout=60)
         return text, self.child.returncode
 
-    def finish(self):
-        """Let it run to its end -> its outcome."""
-        self.child.communicate(timeout=60)
-        assert self.child.returncode == 0
-        return pickle.loads(self.result.read_bytes())
-
-
-def uninterrupted(epochs):
-    return outcome(run(epochs=epochs, validation="valid", patience=epochs, binarize="dynamic"))
+    def finished_here(self):
+        """The outcome of the rest of its run, in this process."""
+        return outcome(run(make_model(9), seed=9, epochs=self.epochs, checkpoint=self.file, resume=self.file, **OPTIONS))
 
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_process_that_gets_a_signal_saves_and_a_new_one_goes_on(tmp_path, number):
-    process = Process(tmp_path, epochs=60)
+    process = Process(tmp_path, epochs=80)
     text, code = process.stop(number)
     assert code == 77 and f"stopped by {signal.Signals(number).name} in epoch" in text and "holds this very position" in text
     assert os.listdir(tmp_path) == ["run.npz"], "no temporary file stays behind"
     stopped = load_checkpoint(process.file)
-    assert 0 < stopped.optimizer_state["t"] < 60 * STEPS
-    process.start()
-    assert process.finish() == uninterrupted(60)
+    assert 0 < stopped.optimizer_state["t"] < 80 * STEPS
+    assert process.finished_here() == undisturbed(epochs=80, **OPTIONS)
 
 
 def kill_again_and_again(folder, kills, epochs, rng):
     """Kill the run that often, at random moments; each time its file must be whole, and the next process goes on from it."""
     process = Process(folder, epochs)
     steps = [0]
-    for _ in range(kills):
+    for i in range(kills):
+        if i:
+            process.start()
         time.sleep(rng.uniform(0, 0.02))
         _, code = process.stop(signal.SIGKILL)
         assert code == -signal.SIGKILL, "the run was over before it could be killed: it needs more epochs"
         steps.append(load_checkpoint(process.file).optimizer_state["t"])
-        process.start()
     assert steps == sorted(steps) and steps[-1] < epochs * STEPS, steps
-    assert process.finish() == uninterrupted(epochs)
-    assert sorted(os.listdir(folder)) == ["result", "run.npz"], "what the killed ones left is cleaned"
+    assert process.finished_here() == undisturbed(epochs=epochs, **OPTIONS)
+    assert os.listdir(folder) == ["run.npz"], "what the killed ones left is cleaned"
 
 
 def test_kill_9_at_random_moments_loses_no_checkpoint(tmp_path):

@@ -417,14 +417,16 @@ def assert_not_accused(seed):
         assert report.ok or report.vacuous, f"seed {seed}: {case.label}, {method}\n{report}"
 
 
-@pytest.mark.parametrize("start", range(0, 200, 20))
+@pytest.mark.parametrize(
+    "start", [*range(0, 80, 20), *(pytest.param(start, marks=pytest.mark.slow) for start in range(80, 200, 20))]
+)
 def test_random_right_gradients_pass(start):
-    """Two hundred of the cases of benchmarks/false_alarms.py, by the complex step and by Richardson extrapolation."""
+    """Cases of benchmarks/false_alarms.py, by the complex step and by Richardson extrapolation."""
     for seed in range(start, start + 20):
         assert_not_accused(seed)
 
 
-@pytest.mark.parametrize("seed", [1188, 1736, 2752, 2894, 3148, 4459, 6230, 9337, 9582, 9896])
+@pytest.mark.parametrize("seed", [122, 143, 1188, 1736, 2752, 2894, 3148, 4459, 6230, 9337, 9582, 9896])
 def test_the_hardest_of_ten_thousand_pass(seed):
     """Units at their kink or saturated, gradients that are all cancellation, steps between noise and truncation."""
     assert_not_accused(seed)

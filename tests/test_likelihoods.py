@@ -8,7 +8,7 @@ import pytest
 from derivatives import assert_agree, central_difference, complex_step
 from hypothesis import example, given
 from hypothesis import strategies as st
-from strategies import floats, seeds, sizes, values
+from strategies import few, floats, seeds, sizes, values
 
 from npvae import Bernoulli, Gaussian
 from npvae.core.checks import NonFiniteError
@@ -191,6 +191,7 @@ def test_the_gradient_agrees_with_the_complex_step(kind, shape, weighted, seed):
 
 
 @each_likelihood
+@few
 @given(shape=sizes(2), weighted=st.booleans(), seed=seeds)
 def test_the_gradient_agrees_with_central_differences(kind, shape, weighted, seed):
     f, at, gradient = gradient_case(kind, np.random.default_rng(seed), *shape, weighted)

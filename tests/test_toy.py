@@ -75,9 +75,10 @@ def test_the_grid_has_twenty_five_equal_spots(rng):
     within(((y - nearest) ** 2).ravel(), NOISE**2)
 
 
-@pytest.mark.parametrize("name, low, high", [("paraboloid", -9.0, 34.0), ("ring", -2.0, 2.0), ("grid", -3.0, 3.0)])
-def test_a_density_integrates_to_one_and_its_mean_over_samples_is_minus_the_stated_entropy(name, low, high, rng):
-    n = 860
+@pytest.mark.parametrize(
+    "name, low, high, n", [("paraboloid", -9.0, 34.0, 430), ("ring", -2.0, 2.0, 200), ("grid", -3.0, 3.0, 200)]
+)
+def test_a_density_integrates_to_one_and_its_mean_over_samples_is_minus_the_stated_entropy(name, low, high, n, rng):
     h = (high - low) / n
     side = low + h * (np.arange(n) + 0.5)
     logp = log_density(name, np.stack(np.meshgrid(side, side), axis=2).reshape(-1, 2))

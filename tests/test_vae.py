@@ -19,6 +19,7 @@ from model_cases import (
     loss_of_theta,
     make_case,
 )
+from strategies import few
 
 from npvae import VAE, Bernoulli, Dense, Gaussian, load_digits
 from npvae.core.parameters import Layer
@@ -32,6 +33,7 @@ def test_the_whole_gradient_agrees_with_the_complex_step(case):
     check_gradient_by_complex_step(case)
 
 
+@few
 @given(cases(activations=SMOOTH))  # a difference across the kink of a ReLU would mean nothing
 def test_the_whole_gradient_agrees_with_central_differences(case):
     numeric = central_difference(loss_of_theta(case, float), case.model.params.theta.copy())
