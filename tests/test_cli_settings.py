@@ -125,6 +125,8 @@ def test_the_flags_of_evaluate(run_folder, capsys):
     assert black["rows"] == 1437 and black["split"] == "train"
     assert -black["ELBO"]["mean"] == pytest.approx(black["reconstruction"]["mean"] + black["KL"]["mean"])
     assert evaluate("--binarize", "threshold", "--samples", "1", "--split", "train")["L_1"]["mean"] < black["L_50"]["mean"]
+    shared = evaluate("--binarize", "threshold", "--samples", "50", "--split", "train", "--workers", "3")
+    assert {**shared, "record": None} == {**black, "record": None}
 
 
 def test_the_flags_of_sample_reconstruct_and_trace(run_folder, capsys, tmp_path):
