@@ -7,7 +7,7 @@ import conditional_cases
 import numpy as np
 import pytest
 import reference
-from derivatives import assert_agree, complex_step
+from draw_cases import check_by_complex_step, noise, outcome_of
 from hypothesis import given
 from hypothesis import strategies as st
 from model_cases import blocks, cases, gradient, make_case
@@ -22,18 +22,6 @@ from npvae.training.schedules import constant, linear_warmup
 
 OBJECTIVES = {"capacity": lambda: capacity(2.0, 1.5), "free_bits": lambda: free_bits(0.5, 2.0)}
 each_objective = pytest.mark.parametrize("kind", OBJECTIVES)
-
-
-def noise(case, K, seed=3):
-    """eps (K, B, Z); the first draw is the case's own."""
-    others = np.random.default_rng(seed).normal(size=(K - 1, *case.eps.shape))
-    return np.concatenate([case.eps[None], others]).astype(case.eps.dtype)
-
-
-def run_objective(objective, case, eps, **condition):
-    """-> the loss as an array (3,), and the gradient."""
-    loss = objective(case.model, case.x, eps, **condition)
-    return np.array(loss), case.model.params.grad.copy()
 
 
 def kl_per_latent(case):
@@ -57,31 +45,17 @@ def on_either_side(draw, case, beta):
 # --- derivatives -----------------------------------------------------------------------------------------------------------------
 
 
-def check_by_complex_step(objective, model, x, eps, **condition):
-    """Every entry to 1e-10 of its block, the whole vector to 1e-13 in norm."""
-    objective(model, x, eps, **condition)
-    analytic, twin = model.params.grad.copy(), model.astype(complex)
-
-    def f(theta):
-        twin.params.theta = theta
-        return objective(twin, x, eps, **condition).total
-
-    numeric = complex_step(f, model.params.theta.copy())
-    assert_agree(blocks(model, analytic), blocks(model, numeric), rtol=1e-10)
-    assert np.linalg.norm(analytic - numeric) <= 1e-13 * np.linalg.norm(numeric)
-
-
 @given(cases(), st.sampled_from([1, 3]), st.data())
 def test_the_gradient_agrees_with_the_complex_step(case, K, data):
     """All activations, all likelihoods, beta 0, 1/4, 1 and 4, both sides of the kinks."""
     objective = on_either_side(data.draw, case, case.beta)
-    check_by_complex_step(objective, case.model, case.x, noise(case, K))
+    check_by_complex_step(objective, case.model, case.x, noise(case, K), rtol=1e-13)
 
 
 @each_objective
 def test_the_gradient_of_a_conditional_model_agrees_with_the_complex_step(kind):
     case = conditional_cases.make_case(B=5, D=4, hidden=(3,), Z=2)
-    check_by_complex_step(OBJECTIVES[kind](), case.model, case.x, noise(case, 3), condition=case.labels)
+    check_by_complex_step(OBJECTIVES[kind](), case.model, case.x, noise(case, 3), rtol=1e-13, condition=case.labels)
 
 
 @each_objective
@@ -89,7 +63,7 @@ def test_the_gradient_of_a_conditional_model_agrees_with_the_complex_step(kind):
 def test_check_gradient_finds_nothing(kind, activation):
     case = make_case(likelihood="Gaussian with learned sigma", activation=activation, seed=2)
     objective, eps = OBJECTIVES[kind](), noise(case, 3)
-    _, analytic = run_objective(objective, case, eps)
+    _, analytic = outcome_of(objective, case, eps)
     twins = {dtype: case.model.astype(dtype) for dtype in (float, complex)}
 
     def f(theta):
@@ -145,8 +119,8 @@ def test_no_free_bits_is_the_beta_vae_with_the_same_gradient_to_the_last_bit(cas
 @given(case=cases())
 def test_k_draws_are_the_mean_of_each_alone(kind, case):
     objective, eps = OBJECTIVES[kind](), noise(case, 3)
-    alone = [run_objective(objective, case, eps[k : k + 1]) for k in range(3)]
-    loss, grad = run_objective(objective, case, eps)
+    alone = [outcome_of(objective, case, eps[k : k + 1]) for k in range(3)]
+    loss, grad = outcome_of(objective, case, eps)
     assert loss == pytest.approx(sum(each for each, _ in alone) / 3, rel=1e-12)
     np.testing.assert_allclose(grad, sum(each for _, each in alone) / 3, rtol=1e-10, atol=1e-12)
 
@@ -159,7 +133,7 @@ def gradients_at_beta_0_and_1(case):
 def test_below_its_capacity_the_kl_is_pushed_up(case):
     at_0, at_1 = gradients_at_beta_0_and_1(case)
     kl = case.model.loss(*case[1:]).kl
-    loss, grad = run_objective(capacity(3.0, 2 * kl), case, case.eps[None])
+    loss, grad = outcome_of(capacity(3.0, 2 * kl), case, case.eps[None])
     np.testing.assert_allclose(grad, at_0 - 3 * (at_1 - at_0), rtol=1e-10, atol=1e-11)
     assert loss[0] == pytest.approx(loss[1] + 3 * kl, rel=1e-12)
 
@@ -167,10 +141,10 @@ def test_below_its_capacity_the_kl_is_pushed_up(case):
 @given(cases())
 def test_at_the_kinks_the_slope_of_the_kl_is_0(case):
     at_0 = gradient(case._replace(beta=0.0))
-    (total, reconstruction, kl), grad = run_objective(capacity(3.0, case.model.loss(*case[1:]).kl), case, case.eps[None])
+    (total, reconstruction, kl), grad = outcome_of(capacity(3.0, case.model.loss(*case[1:]).kl), case, case.eps[None])
     assert total == reconstruction and np.array_equal(grad, at_0)
     if case.model.latent_dim == 1:
-        (total, reconstruction, kl), grad = run_objective(free_bits(kl, 3.0), case, case.eps[None])
+        (total, reconstruction, kl), grad = outcome_of(free_bits(kl, 3.0), case, case.eps[None])
         assert total == reconstruction + 3 * kl and np.array_equal(grad, at_0)
 
 
@@ -178,10 +152,10 @@ def test_at_the_kinks_the_slope_of_the_kl_is_0(case):
 def test_a_latent_below_its_free_nats_feels_the_reconstruction_alone(case):
     at_0, at_1 = gradients_at_beta_0_and_1(case)
     Z, kl = case.model.latent_dim, kl_per_latent(case)
-    loss, grad = run_objective(free_bits(2 * max(kl), 3.0), case, case.eps[None])
+    loss, grad = outcome_of(free_bits(2 * max(kl), 3.0), case, case.eps[None])
     assert np.array_equal(grad, at_0) and loss[0] == pytest.approx(loss[1] + 3 * Z * 2 * max(kl), rel=1e-12)
     nats = sum(sorted([0.0, *kl])[-2:]) / 2
-    _, grad = run_objective(free_bits(nats, 3.0), case, case.eps[None])
+    _, grad = outcome_of(free_bits(nats, 3.0), case, case.eps[None])
     head = [blocks(case.model, g)[f"encoder.{len(case.model.encoder.layers) - 1}.b"] for g in (grad, at_0, at_1)]
     for z in range(Z):
         for column in (z, Z + z):
@@ -213,9 +187,9 @@ def make_gaussian(model):
 @given(case=cases(), times=st.integers(2, 3))
 def test_duplicating_the_batch_changes_neither_loss_nor_gradient(kind, case, times):
     objective, eps = OBJECTIVES[kind](), noise(case, 2)
-    loss, grad = run_objective(objective, case, eps)
+    loss, grad = outcome_of(objective, case, eps)
     twice = case._replace(x=np.tile(case.x, (times, 1)))
-    again, dagain = run_objective(objective, twice, np.tile(eps, (1, times, 1)))
+    again, dagain = outcome_of(objective, twice, np.tile(eps, (1, times, 1)))
     assert again == pytest.approx(loss, rel=1e-12)
     np.testing.assert_allclose(dagain, grad, rtol=1e-10, atol=1e-12)
 
@@ -224,9 +198,9 @@ def test_duplicating_the_batch_changes_neither_loss_nor_gradient(kind, case, tim
 @given(case=cases(), seed=st.integers(0, 99))
 def test_the_order_of_rows_and_draws_changes_neither_loss_nor_gradient(kind, case, seed):
     objective, eps, rng = OBJECTIVES[kind](), noise(case, 3), np.random.default_rng(seed)
-    loss, grad = run_objective(objective, case, eps)
+    loss, grad = outcome_of(objective, case, eps)
     rows, draws = rng.permutation(len(case.x)), rng.permutation(3)
-    again, dagain = run_objective(objective, case._replace(x=case.x[rows]), eps[draws][:, rows])
+    again, dagain = outcome_of(objective, case._replace(x=case.x[rows]), eps[draws][:, rows])
     assert again == pytest.approx(loss, rel=1e-12)
     np.testing.assert_allclose(dagain, grad, rtol=1e-10, atol=1e-12)
 
@@ -241,7 +215,7 @@ def test_dtype_inputs_and_parameters_are_kept(kind, dtype):
         a.flags.writeable = False
     model.params.grad = np.full(model.params.size, 7.0)  # assigned, never added to
     loss = OBJECTIVES[kind]()(model, case.x, eps)
-    expected, grad = run_objective(OBJECTIVES[kind](), case, eps)
+    expected, grad = outcome_of(OBJECTIVES[kind](), case, eps)
     assert [a.tobytes() for a in (case.x, eps, model.params.theta)] == before
     assert {type(number) for number in loss} == {complex if dtype == np.complex128 else float}
     assert np.array(loss) == pytest.approx(expected, rel=1e-5 if dtype == np.float32 else 1e-13)
