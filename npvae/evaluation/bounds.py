@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from npvae.core.checks import finite, generator, positive_integer
-from npvae.core.gaussian import kl_divergence
+from npvae.core.gaussian import kl_divergence, reparameterize
 from npvae.core.numerics import logsumexp
 from npvae.evaluation.arguments import checked_data, checked_labels, given
 from npvae.evaluation.progress import Progress
@@ -128,7 +128,8 @@ def _noise(vae, x, labels, rng, samples):
 def _decoded(vae, x, labels, rows, mu, logvar, eps):
     """-> log p(x|z) (R, k) in float64, and z (R, k, Z), of the draws z = mu + sigma eps."""
     R, k, Z = eps.shape
-    z = mu[:, None] + np.exp(0.5 * logvar)[:, None] * eps  # (R, k, Z)    [REP-1], with one sigma for all draws
+    mu, logvar = (np.broadcast_to(a[:, None], eps.shape) for a in (mu, logvar))
+    z, _ = reparameterize(mu, logvar, eps)  # (R, k, Z)
     out = given(vae, labels, rows, k).decode(z.reshape(R * k, Z)).reshape(R, k, -1)  # (R, k, n)
     of_draws = getattr(vae.likelihood, "nll_of_draws", None)  # a likelihood may know a faster way for many z of one x
     if of_draws is None:
