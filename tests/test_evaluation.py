@@ -361,8 +361,9 @@ def test_wrong_arguments_of_active_units(rng):
     vae = digits_vae(rng)
     with pytest.raises(ValueError, match="x has 1 row, and a variance over x needs at least 2"):
         active_units(vae, black_and_white(1))
-    with pytest.raises(ValueError, match="threshold must be at least 0, got -1"):
-        active_units(vae, black_and_white(5), threshold=-1)
+    for wrong in (-1, "a", None, np.nan):
+        with pytest.raises(ValueError, match="threshold must be a number of at least 0, got"):
+            active_units(vae, black_and_white(5), threshold=wrong)
 
 
 def test_zeros_and_ones_may_be_integers_floats_or_booleans(rng):

@@ -127,6 +127,24 @@ def test_draws_are_rounded_up_to_whole_calls_and_the_model_keeps_its_gradient():
 # --- the comparison ---------------------------------------------------------------------------------------------------------------
 
 
+def test_a_row_of_the_comparison_is_made_of_the_moments():
+    """z is in standard errors of the mean; the likelihood's own sigma is not the encoder's."""
+    case = small()
+    exact = np.linspace(-1, 1, case.model.params.size)
+    moments = gradient_moments(sampled_kl, case.model, case.x, np.random.default_rng(5), draws=400, K=2)
+    (row,) = compare_estimators(case.model, case.x, np.random.default_rng(5), 400, 2, [sampled_kl], exact)
+    encoder = of_encoder(case.model)
+    assert row.encoder_variance == pytest.approx(moments.variance[encoder].sum(), rel=1e-12)
+    assert row.decoder_variance == pytest.approx(moments.variance[~encoder].sum(), rel=1e-12)
+    noisy = moments.variance > 1e-6
+    z = np.abs(moments.mean - exact)[noisy] / np.sqrt(moments.variance[noisy] / moments.draws)
+    assert row.z >= z.max() * (1 - 1e-12)
+    (alone,) = compare_estimators(
+        case.model, case.x, np.random.default_rng(5), 400, 2, [sampled_kl], np.where(noisy, exact, moments.mean)
+    )
+    assert alone.z == pytest.approx(z.max(), rel=1e-9)
+
+
 def test_no_right_estimator_is_accused_and_their_noise_has_the_known_order():
     """The order is that of a model which uses its latent; where q is nearly the prior, the score in sampled_kl is the noisiest."""
     case = small(weights=1)

@@ -1,6 +1,7 @@
 """L_K as an estimate: its error over the draws, effective samples, threads that change no digit, the line that tells the cost."""
 
 import io
+import math
 import tracemalloc
 
 import numpy as np
@@ -11,7 +12,7 @@ from strategies import seeds
 
 from npvae.core.likelihoods import Bernoulli, Gaussian
 from npvae.evaluation import bounds
-from npvae.evaluation.bounds import importance_sampling, log_likelihood, nll
+from npvae.evaluation.bounds import elbo, importance_sampling, log_likelihood, nll
 from npvae.evaluation.progress import Progress
 from npvae.models import VAE
 
@@ -54,6 +55,24 @@ def test_chunks_change_nothing(rng, at_once, monkeypatch):
     monkeypatch.setattr(bounds, "AT_ONCE", 256 * at_once)
     parts = importance_sampling(prior_posterior(rng, log_w), np.zeros((2, 1)), rng, samples=6)
     np.testing.assert_allclose(parts, whole, rtol=1e-13)
+
+
+@pytest.mark.parametrize("K", [1, 3])
+def test_both_bounds_are_their_literal_loops_each_row_with_its_own_q(rng, K):
+    vae = VAE.dense(6, (), 2, rng=rng, dtype=np.float64)
+    vae.encoder.layers[-1].W *= 2  # mu and logvar differ a lot from row to row
+    x = black_and_white(rng, 4, 6).astype(float)
+    noise = np.random.default_rng(8).standard_normal((4, K, 2))
+    l_k, elbos = [], []
+    for row, eps, mu, logvar in zip(x, noise, *vae.encode(x)):
+        z = mu + np.exp(logvar / 2) * eps  # (K, 2)
+        log_px = [-math.fsum(float(bernoulli_nll(a, p)) for a, p in zip(vae.decode(z[k : k + 1])[0], row)) for k in range(K)]
+        ratio = [math.fsum((e * e - t * t + v) / 2 for e, t, v in zip(eps[k], z[k], logvar)) for k in range(K)]
+        l_k.append(math.log(math.fsum(math.exp(a + b) for a, b in zip(log_px, ratio)) / K))
+        kl = math.fsum((m * m + math.exp(v) - 1 - v) / 2 for m, v in zip(mu, logvar))
+        elbos.append(math.fsum(log_px) / K - kl)
+    np.testing.assert_allclose(log_likelihood(vae, x, np.random.default_rng(8), K), l_k, rtol=1e-12)
+    np.testing.assert_allclose(elbo(vae, x, np.random.default_rng(8), K), elbos, rtol=1e-12)
 
 
 def test_equal_weights_are_all_effective_and_one_great_weight_decides_alone(rng):
@@ -141,8 +160,18 @@ def test_logits_beyond_the_exponential_are_exact(dtype):
     got = Bernoulli().nll_of_draws(out, x)
     exact = [sum(float(bernoulli_nll(logit, p)) for logit, p in zip(row, x[0])) for row in out[0, :2]]
     assert got.dtype == dtype
-    np.testing.assert_allclose(got[0, :2], exact, rtol=0, atol=1000 * np.finfo(dtype).eps)  # rounding of the size of its sums
-    np.testing.assert_allclose(got[0, 2], 0, atol=np.finfo(dtype).eps * 1e30)
+    np.testing.assert_allclose(got[0], [*exact, np.log(2)], rtol=8 * np.finfo(dtype).eps)  # +-1e30 are sure, and right
+
+
+@pytest.mark.parametrize("size", [1, 10, 100, 1e4, 1e5])
+def test_sure_and_right_logits_lose_no_digits_in_float32(rng, size):
+    """784 pixels of which each is nearly certain: the sums are 1e5 times their difference, and a probability is at most 1."""
+    x = rng.choice([0.0, 1.0], size=(2, 784)).astype(np.float32)
+    out = (size * (2 * x[:, None] - 1) * (1 + 0.3 * rng.standard_normal((2, 5, 784)))).astype(np.float32)
+    got = Bernoulli().nll_of_draws(out, x)
+    each = [Bernoulli().nll(draws.astype(np.float64), np.tile(row, (5, 1)).astype(np.float64)) for draws, row in zip(out, x)]
+    assert np.all(got >= 0)
+    np.testing.assert_allclose(got, each, rtol=2e-5, atol=1e-37)
 
 
 def test_the_noise_and_the_data_are_left_alone(rng):
@@ -160,22 +189,37 @@ class Terminal(io.StringIO):
         return True
 
 
-def a_minute(monkeypatch, show, stream):
-    """Progress over 3 chunks of 10 rows with 5 draws, 20 seconds each."""
-    clock = iter([0.0, 20.0, 40.0, 60.0])
+def a_minute(monkeypatch, show, stream, rows=30, samples=5, seconds=20.0):
+    """Progress over equal chunks of 50 draws, with results -100, -99 ..., and so many seconds each."""
+    clock = iter(seconds * np.arange(1000.0))
     monkeypatch.setattr("npvae.evaluation.progress.time.monotonic", lambda: next(clock))
-    with Progress(show, "L_5", 30, 5, stream) as line:
-        for done in (10, 20, 30):
-            line.show(done, np.log(5) + np.arange(30.0) - 100)
+    with Progress(show, f"L_{samples}", rows, samples, stream) as line:
+        for _ in range(rows * samples // 50):
+            line.add(50, np.log(samples) + np.arange(float(rows)) - 100)
     return stream.getvalue()
 
 
 def test_a_terminal_sees_cost_result_error_and_time_left(monkeypatch):
     text = a_minute(monkeypatch, None, Terminal())
     lines = [part.strip() for part in text.split("\r") if part]
-    assert lines[0] == "L_5 of 10/30 rows: -96.00 +- 0.91 nats; 5 draws a row, 2 a second, 0:00:40 left"
+    assert lines[0] == "L_5 of 10/30 rows: -95.50 +- 0.96 nats; 5 draws a row, 2 a second, 0:00:40 left"
     assert lines[-1] == "L_5 of 30/30 rows: -85.50 +- 1.61 nats; 5 draws a row, 2 a second, 60.0 s"
     assert text.endswith("\n") and text.count("\n") == 1
+
+
+def test_a_row_counts_when_all_its_draws_are_made(monkeypatch):
+    text = a_minute(monkeypatch, None, Terminal(), rows=2, samples=100)
+    assert [part.strip() for part in text.split("\r") if part] == [
+        "L_100 of 0/2 rows: none finished yet; 100 draws a row, 2 a second, 0:01:00 left",
+        "L_100 of 1/2 rows: -100.00 nats; 100 draws a row, 2 a second, 0:00:40 left",
+        "L_100 of 1/2 rows: -100.00 nats; 100 draws a row, 2 a second, 0:00:20 left",
+        "L_100 of 2/2 rows: -99.50 +- 0.50 nats; 100 draws a row, 2 a second, 80.0 s",
+    ]
+
+
+def test_the_line_is_rewritten_five_times_a_second_at_most(monkeypatch):
+    text = a_minute(monkeypatch, None, Terminal(), rows=1, samples=5000, seconds=0.05)  # 100 chunks in 5 seconds
+    assert 15 <= text.count("\r") <= 22 and "L_5000 of 1/1 rows: -100.00 nats" in text.split("\r")[-1]
 
 
 def test_a_file_gets_one_line_if_asked_and_none_else(monkeypatch):
@@ -190,7 +234,7 @@ def test_short_work_shows_nothing(rng, capsys):
     assert capsys.readouterr().err == ""
     stream = Terminal()
     with Progress(None, "L_5", 3, 5, stream) as line:
-        line.show(3, np.zeros(3))
+        line.add(15, np.zeros(3))
     assert stream.getvalue() == ""
 
 

@@ -115,6 +115,21 @@ def test_a_row_far_out_costs_no_digits(rng):
     )
 
 
+def test_clusters_far_apart_keep_the_digits_of_their_inner_distances(rng):
+    a, b = (np.concatenate([rng.normal(size=(8, 3)), 1e9 + rng.normal(size=(8, 3))]) for _ in range(2))
+    kernel = np.exp(-0.5 * np.sum((np.concatenate([a, b])[:, None] - np.concatenate([a, b])) ** 2, axis=2))
+    aa, bb = (np.sum(k) - 16 for k in (kernel[:16, :16], kernel[16:, 16:]))
+    expected = aa / 240 + bb / 240 - 2 * np.sum(kernel[:16, 16:]) / 256
+    assert two_sample_test(a, b, rng, 5, bandwidth=1.0).statistic == pytest.approx(expected, rel=1e-6)  # of numbers around 1e9
+
+
+def test_zeros_of_either_sign_and_squares_that_vanish_are_no_distance(rng):
+    tiny = np.append(np.arange(1, 21) * 1e-170, 1.0)[:, None]
+    for a, b in ((np.zeros((10, 2)), -np.zeros((10, 2))), (tiny[::2], tiny[1::2])):
+        with pytest.raises(ValueError, match="most pairs of rows are equal .beside the farthest ones., so that their median"):
+            two_sample_test(a, b, rng, 9)
+
+
 def test_many_permutations_come_in_parts_and_numbers_may_be_booleans(rng):
     a, b = rng.random((20, 6)) < 0.3, rng.random((25, 6)) < 0.5
     found = two_sample_test(a, b, np.random.default_rng(0), permutations=700)
@@ -197,6 +212,12 @@ def test_a_tie_is_not_nearer():
     rows = np.array([[1.0], [2.0], [2.0], [3.0]])
     found = copy_test(rows[1:], np.zeros((1, 1)), rows, quantile=0.5)
     assert (found.threshold, found.share, found.p_value) == (2.0, 0.0, 1.0)
+
+
+def test_the_threshold_is_the_distance_of_the_printed_rank():
+    held_out = np.arange(1.0, 101.0)[:, None]  # distances 1 to 100
+    for quantile, r in ((0.01, 1), (0.011, 2), (0.07, 7), (0.14, 14), (0.55, 55), (0.551, 56), (0.999, 100)):
+        assert copy_test(np.zeros((3, 1)), np.zeros((1, 1)), held_out, quantile).threshold == pytest.approx(r)
 
 
 def test_fresh_rows_are_no_copies_at_the_promised_rate(rng):
@@ -284,7 +305,7 @@ def test_wrong_arguments_of_the_two_sample_test(rng):
     two = rng.random((2, 50))
     a, b = two[[0] * 6 + [1] * 4], two[[0] * 3 + [1] * 2]  # 60 : 40, of the pairs 49 % are equal; the squares of equal ones round
     with pytest.raises(ValueError, match="two_sample_test: most pairs of rows are equal"):
-        two_sample_test(two[[0] * 7 + [1] * 4], b, rng)
+        two_sample_test(two[[0] * 8 + [1] * 4], b, rng)
     assert two_sample_test(a, b, rng).bandwidth == pytest.approx(math.dist(*two))
     assert two_sample_test(a, a, rng, bandwidth=1).statistic <= 0
     with pytest.raises(ValueError, match="bandwidth must be a number between 0 and inf, both excluded, got -1"):

@@ -65,9 +65,10 @@ def importance_sampling(vae, x, rng, samples=5000, condition=None, progress=None
     is that of the mean weight, relative to it, as far as the K draws show it: weights that were never drawn are not in it, so
     it can be trusted if the effective samples are many.
 
-    x: (B, D), floats or 0/1 integers; rng: a numpy.random.Generator; samples: K, exactly; condition: the labels (B,), for a
-    conditional model; progress: a line on stderr with cost, result and time left; None writes it on a terminal only; workers:
-    threads, which change no digit. With several, let BLAS have one (OPENBLAS_NUM_THREADS=1), or they wait for each other.
+    x: (B, D), floats or 0/1 integers; rng: a numpy.random.Generator; samples: K, the draws of z for each example; condition: the
+    labels (B,), for a conditional model; progress: a line on stderr with cost, result and time left; None writes it on a terminal
+    only; workers: threads, which change no digit. With several, let BLAS have one (OPENBLAS_NUM_THREADS=1), or they wait for each
+    other.
     Returns an Estimate. Raises the same errors as `elbo`.
     """
     x, labels, samples = _arguments("log_likelihood", vae, x, rng, samples, condition)
@@ -79,13 +80,13 @@ def importance_sampling(vae, x, rng, samples=5000, condition=None, progress=None
             log_px, z = _decoded(vae, x, labels, rows, mu, logvar, eps)  # (R, K), (R, K, Z)
             # log p(z) - log q(z|x) in terms of eps: (z - mu) / sigma would have no digits left where sigma is tiny
             log_w = log_px + 0.5 * np.sum(eps**2 - z**2 + logvar[:, None], axis=2)  # (R, K)
-            return rows, logsumexp(log_w, axis=1), logsumexp(2 * log_w, axis=1)
+            return rows, log_w.size, logsumexp(log_w, axis=1), logsumexp(2 * log_w, axis=1)
 
     with np.errstate(all="ignore"), Progress(progress, f"L_{samples}", len(x), samples) as line:
-        for rows, first, second in _in_order(log_weights, _noise(vae, x, labels, rng, samples), workers):
+        for rows, draws, first, second in _in_order(log_weights, _noise(vae, x, labels, rng, samples), workers):
             log_sum[rows] = np.logaddexp(log_sum[rows], first)
             log_sum_2[rows] = np.logaddexp(log_sum_2[rows], second)
-            line.show(rows.stop, log_sum)
+            line.add(draws, log_sum)
     result = log_sum - np.log(samples)
     finite("log_likelihood", "the model's outputs leave the range of numbers.", log_likelihood=result)
     effective = np.clip(np.exp(2 * log_sum - log_sum_2), 1, samples)  # clipped: rounding may leave the range

@@ -21,8 +21,8 @@ def active_units(vae, x, threshold=0.01, condition=None):
     labels = checked_labels("active_units", vae, x, condition)
     if len(x) < 2:
         raise ValueError("active_units: x has 1 row, and a variance over x needs at least 2.")
-    if not threshold >= 0:
-        raise ValueError(f"active_units: threshold must be at least 0, got {threshold}.")
+    if not (isinstance(threshold, (int, float, np.number)) and threshold >= 0):
+        raise ValueError(f"active_units: threshold must be a number of at least 0, got {threshold!r}.")
     mu, _ = posterior(vae, x, labels)
     finite("active_units", "the encoder's outputs leave the range of numbers.", mu=mu)
     return np.var(mu, axis=0) > threshold

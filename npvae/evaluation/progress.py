@@ -19,7 +19,7 @@ class Progress:
         self.stream = sys.stderr if stream is None else stream
         self.in_place = bool(getattr(self.stream, "isatty", lambda: False)())
         self.on = self.in_place if show is None else bool(show)
-        self.name, self.rows, self.samples = name, rows, samples
+        self.name, self.rows, self.samples, self.draws = name, rows, samples, 0
         self.start = time.monotonic()
         self.due, self.width, self.text = self.start + FIRST, 0, ""
 
@@ -32,23 +32,24 @@ class Progress:
             self.stream.write("\n" if self.in_place else self.text + "\n")
             self.stream.flush()
 
-    def show(self, done, log_sum):
-        """After each chunk: done rows have all or some of their draws; log_sum (B,) is the log of the sum of their weights."""
-        now = time.monotonic()
-        if not self.on or (now < self.due and done < self.rows):
+    def add(self, draws, log_sum):
+        """After each chunk: so many draws more, row after row; log_sum (B,) is the log of the sum of the weights so far."""
+        self.draws += draws
+        now, over = time.monotonic(), self.draws == self.rows * self.samples
+        if not self.on or (now < self.due and not over):
             return
-        self.text = self._line(done, log_sum[: max(done - 1, 1)] if done < self.rows else log_sum, now - self.start)
+        self.text = self._line(log_sum[: self.draws // self.samples], now - self.start)
         if self.in_place and now >= self.start + FIRST:
             self.stream.write("\r" + self.text.ljust(self.width))
             self.stream.flush()
             self.width, self.due = len(self.text), now + AGAIN
 
-    def _line(self, done, log_sum, seconds):
+    def _line(self, log_sum, seconds):
         """The text, e.g. L_5000 of 1,200/10,000 rows: -97.31 +- 0.52 nats; 5,000 draws a row, 231,000 a second, 0:03:10 left"""
-        values = log_sum - np.log(self.samples)
-        error = values.std(ddof=1) / len(values) ** 0.5 if len(values) > 1 else np.nan
-        rate = done * self.samples / max(seconds, 1e-9)
-        left = timedelta(seconds=round((self.rows - done) * self.samples / rate))
-        cost = f"{self.samples:,} draws a row, {rate:,.0f} a second"
-        time_left = f"{left} left" if done < self.rows else f"{seconds:.1f} s"
-        return f"{self.name} of {done:,}/{self.rows:,} rows: {values.mean():.2f} +- {error:.2f} nats; {cost}, {time_left}"
+        values, rate = log_sum - np.log(self.samples), self.draws / max(seconds, 1e-9)
+        error = f" +- {values.std(ddof=1) / len(values) ** 0.5:.2f}" if len(values) > 1 else ""
+        result = f"{values.mean():.2f}{error} nats" if len(values) else "none finished yet"
+        left = self.rows * self.samples - self.draws
+        time_left = f"{timedelta(seconds=round(left / rate))} left" if left else f"{seconds:.1f} s"
+        cost = f"{self.samples:,} draws a row, {rate:,.0f} a second, {time_left}"
+        return f"{self.name} of {len(values):,}/{self.rows:,} rows: {result}; {cost}"
