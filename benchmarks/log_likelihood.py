@@ -27,6 +27,7 @@ import time
 import numpy as np
 
 import npvae
+from npvae.cli.common import positive
 from npvae.evaluation import log_likelihood
 
 K, SIZES, LATENT, SAME = 5000, (784, 200, 200), 50, 5  # draws, widths, latents, images on which all must agree
@@ -126,8 +127,8 @@ def peer(name, n):
 def main():
     """The table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=100)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--images", type=positive, default=100, metavar="N", help="a burst: the first N test images (default: 100)")
+    parser.add_argument("--repeats", type=positive, default=3, metavar="N", help="bursts of every peer (default: 3)")
     parser.add_argument("--peer", choices=PEERS, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.peer:

@@ -7,7 +7,8 @@ import threading
 import pytest
 from runs import make_model, run
 
-from npvae.training import CheckpointError, atomic, load_checkpoint, save_checkpoint
+from npvae.data import atomic
+from npvae.training import CheckpointError, load_checkpoint, save_checkpoint
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ from test_cli import fails
 
 from npvae import VAE, Adam, Bernoulli, load_digits
 from npvae.cli import main
-from npvae.cli.records import read_record
-from npvae.evaluation import elbo, log_likelihood
+from npvae.evaluation import Record, elbo, log_likelihood
 from npvae.evaluation.bounds import importance_sampling
 from npvae.evaluation.limits import limits
-from npvae.evaluation.record import model_origin, rows_sha256
+from npvae.evaluation.protocol import rows_sha256
+from npvae.evaluation.record import model_origin
 from npvae.training import load_checkpoint, save_checkpoint
 from npvae.training.archive import read_archive, write_archive
 
@@ -35,8 +35,8 @@ def runs(tmp_path_factory):
 def test_evaluate_writes_what_it_prints_and_how_it_was_measured(runs, tmp_path, capsys):
     run, file = runs("black"), tmp_path / "r.json"
     result = printed(capsys, "evaluate", "--model", run, "--samples", "7", "--limit", "50", "--seed", "3", "--record", str(file))
-    path, record = read_record(file)
-    assert path == file and result["record_file"] == str(file) and record.to_plain() == result["record"]
+    record = Record.load(file)
+    assert result["record_file"] == str(file) and record.to_plain() == result["record"]
     model, protocol = load_checkpoint(f"{run}/model.npz").model, record.protocol
     assert (protocol.measure, protocol.likelihood, protocol.k) == ("log-probability", {"type": "Bernoulli"}, 7)
     assert (protocol.data, protocol.split, protocol.rows, protocol.binarization) == ("digits", "test", 50, "threshold")
@@ -59,8 +59,11 @@ def test_the_text_has_every_number_with_its_error_the_limits_and_the_protocol(ru
     assert main(["evaluate", "--model", str(run), "--samples", "7"]) == 0
     out = capsys.readouterr().out
     (file,) = run.glob("evaluation-*.json")
-    record = read_record(file)[1]
-    assert file.name == f"evaluation-test-threshold-L7-{record.protocol.key()}.json" and f"record: {file}" in out
+    record = Record.load(file)
+    assert (
+        file.name == f"evaluation-test-threshold-L7-{record.protocol.key()}-{record.origin['model']['sha256'][:8]}.json"
+        and f"record: {file}" in out
+    )
     for name, n in record.numbers.items():
         assert any(line.split()[:4] == [name, f"{n.mean:.4f}", "+-", f"{n.standard_error:.4f}"] for line in out.splitlines())
     assert record.limits == limits(DIGITS, Bernoulli(), BLACK, "threshold")._asdict()
@@ -120,7 +123,7 @@ def test_an_autoencoder_has_a_reconstruction_and_no_bound(runs, tmp_path, capsys
     assert main(["evaluate", "--model", runs("plain"), "--binarize", "none", "--record", file]) == 0
     out = capsys.readouterr().out
     assert "The loss (reconstruction) is" in out and "Next: npvae reconstruct" in out and "ELBO" not in out.replace("no ELBO", "")
-    record = read_record(file)[1]
+    record = Record.load(file)
     assert list(record.numbers) == ["reconstruction"] and record.protocol.k is None
     assert record.protocol.measure == "reconstruction of an autoencoder, grey cross-entropy"
     assert list(metrics(runs("plain"))["record"]["numbers"]) == ["reconstruction"]
@@ -131,7 +134,7 @@ def test_one_row_has_no_standard_error(runs, tmp_path, capsys):
     assert main(["evaluate", "--model", runs("black"), "--limit", "1", "--samples", "1", "--record", file]) == 0
     out = capsys.readouterr().out
     assert "+- unknown" in out and "nan" not in out and "active units: not told by a single row" in out
-    assert "NaN" not in pathlib.Path(file).read_text() and read_record(file)[1].numbers["ELBO"].standard_error is None
+    assert "NaN" not in pathlib.Path(file).read_text() and Record.load(file).numbers["ELBO"].standard_error is None
 
 
 # ---- bad input -------------------------------------------------------------------------------------------------------------------
@@ -218,9 +221,10 @@ def test_a_split_that_is_not_there_and_no_samples_are_told(runs, capsys):
 def test_other_pixels_than_the_models_own_are_noted(runs, tmp_path, capsys):
     given = ["--samples", "1", "--limit", "9", "--record", str(tmp_path / "r.json")]
     assert main(["evaluate", "--model", runs("grey"), "--binarize", "threshold", *given]) == 0
-    assert "it was trained with --binarize none, on other pixels" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "it was trained on grey pixels (--binarize none), and these are others (--binarize threshold)." in out
     assert main(["evaluate", "--model", runs("black"), *given]) == 0
-    assert "on other pixels" not in capsys.readouterr().out
+    assert "it was trained" not in capsys.readouterr().out
 
 
 def test_progress_is_on_a_terminal_alone_and_never_under_quiet_or_json(runs, tmp_path, monkeypatch):

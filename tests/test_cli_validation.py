@@ -35,11 +35,20 @@ def test_train_records_the_very_numbers_of_its_validation_rows(name, runs):
         epoch["valid_kl"], rel=1e-5
     )
     assert reconstruction == pytest.approx(epoch["valid_reconstruction"], rel=1e-5)
-    assert numbers["loss"]["mean"] == pytest.approx(epoch["valid_loss"], rel=1e-5)
+    loss = numbers["loss"]["mean"] if name != "grey" else total  # which is the same number, and stands there once
+    assert loss == pytest.approx(epoch["valid_loss"], rel=1e-5) and ("loss" in numbers) == (name != "grey")
     betas = {"black": 4, "gauss": 2 * 22 / 23}  # at the last of 23 steps of a warm-up
-    assert record["protocol"]["loss"] == f"reconstruction + {betas.get(name, 1):g} KL"
+    assert record["protocol"]["loss"] == (None if name == "grey" else f"reconstruction + {betas.get(name, 1):g} KL")
     assert record["protocol"]["rows"] == 360 and (record["protocol"]["rows_seed"] is None) == (name != "drawn")
     assert record["limits"]["ceiling"] is not None and (record["limits"]["linear"] is not None) == (name == "gauss")
+
+
+def test_a_grey_loss_is_a_number_of_its_own_where_beta_is_not_one(tmp_path, undrawn):
+    assert main(["train", "--out", str(tmp_path / "run"), *SHORT, "--beta", "4", "--quiet"]) == 0
+    record = metrics(tmp_path / "run")["record"]
+    means = {name: number["mean"] for name, number in record["numbers"].items()}
+    assert means["loss"] == pytest.approx(means["grey cross-entropy"] + 4 * means["KL"], rel=1e-6)
+    assert record["protocol"]["loss"] == "reconstruction + 4 KL"
 
 
 def test_a_run_of_an_objective_records_its_elbo_and_no_loss(runs):

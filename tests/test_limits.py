@@ -245,11 +245,12 @@ def test_wrong_arguments_are_told(given, error, said):
         limits(**{"data": DIGITS, "likelihood": Bernoulli(), "x": TEST, **given})
 
 
-def test_a_nan_among_the_training_rows_is_told():
+@pytest.mark.parametrize("binarize", [None, "threshold"])
+def test_a_nan_among_the_training_rows_is_told(binarize):
     train = TEST.copy()
     train[3, 5] = np.nan
-    with pytest.raises(NonFiniteError, match="the mean of the training rows is nan"):
-        limits(dataclasses.replace(data_of(TEST), train=train), Bernoulli(), TEST)
+    with pytest.raises(NonFiniteError, match=r"data.train is nan at \[3, 5\]"):
+        limits(dataclasses.replace(data_of(TEST), train=train), Bernoulli(), (TEST >= 0.5).astype(float), binarize)
 
 
 def test_cross_entropy_takes_the_limit_of_0_log_0_and_refuses_other_shapes():

@@ -51,6 +51,21 @@ def test_every_npvae_command_is_understood_by_the_real_command_line(command):
     assert build_parser().parse_args(arguments).verb == arguments[0]
 
 
+def test_what_is_compared_was_trained_and_evaluated_above():
+    made = {"train": set(), "evaluate": set()}
+    compared = []
+    for command in COMMANDS:
+        args = build_parser().parse_args(shlex.split(command, comments=True)[1:]) if command.startswith("npvae ") else None
+        if args is not None and args.verb == "train":
+            made["train"].add(args.out or "npvae-run")
+        elif args is not None and args.verb == "evaluate":
+            made["evaluate"].add(args.model)
+        elif args is not None and args.verb == "compare":
+            compared.append((args.a, args.b))
+            assert {args.a, args.b} <= made["train"] & made["evaluate"], command
+    assert compared
+
+
 def test_the_map_of_equations_is_the_checked_one():
     assert markdown() in README
 

@@ -46,7 +46,7 @@ def main(argv=None):
     except KeyboardInterrupt as interruption:
         if args.debug:
             raise
-        print(f"npvae {args.verb}: {interruption or 'interrupted.'}", file=sys.stderr)
+        print(f"npvae {args.verb}: {str(interruption) or 'interrupted before it was done.'}", file=sys.stderr)
         return 128 + int(getattr(interruption, "signal", signal.SIGINT))
     except BrokenPipeError:  # the reader, such as head, has seen enough; nobody is left to be told
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

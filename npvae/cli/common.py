@@ -114,10 +114,23 @@ def load_model(args):
     if not path.exists():
         raise FileNotFoundError(f"{path}: there is no model there; train one with: npvae train --out {args.model}")
     run = path.parent / RUN_FILE
-    settings = json.loads(run.read_text(encoding="utf-8"))["settings"] if run.exists() else {}
+    settings = read_settings(run) if run.exists() else {}
     checkpoint = load_checkpoint(path)
     low_high = (checkpoint.training or {}).get("range")  # a file of an older version has none
     return Trained(checkpoint.model, settings, path, checkpoint.standardization, low_high, checkpoint.steps)
+
+
+def read_settings(path):
+    """The settings in a run.json.  Raises ValueError if there are none."""
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))["settings"]
+    except (ValueError, KeyError, TypeError):
+        settings = None
+    if not isinstance(settings, dict):
+        raise ValueError(
+            f"{path}: this is no {RUN_FILE} of npvae train, it has no settings; put the right one there, or delete it."
+        )
+    return settings
 
 
 def refuse_untrained(trained):
@@ -138,6 +151,7 @@ def load_data(args, trained):
 
 def as_trained(data, trained):
     """The data as the model is given them: standardized, if its training data were.  Raises ValueError for another scaling."""
+    divided = "" if data.scale in (None, 1) else f", its integers divided by {data.scale:g} (an .npz can say another `scale`)"
     data = data if trained.standardization is None else data.standardized(by=trained.standardization)
     if trained.range is not None:
         ends = [Rows(rows, data.scale).range() for _, rows, _ in data.splits() if len(rows)]
@@ -145,7 +159,7 @@ def as_trained(data, trained):
         sizes = [max(map(abs, ends)) for ends in (theirs, ours)]
         if max(sizes) >= OTHER_SCALE * min(sizes) and sizes[0] != sizes[1]:
             raise ValueError(
-                f"{data.name} goes from {theirs[0]:.4g} to {theirs[1]:.4g}, but this model was trained on values from "
+                f"{data.name} goes from {theirs[0]:.4g} to {theirs[1]:.4g}{divided}, but this model was trained on values from "
                 f"{ours[0]:.4g} to {ours[1]:.4g}; bring the data to the same scale, or name other data with --data."
             )
     return data
@@ -214,6 +228,11 @@ def limit_lines(record, where=""):
     remark = found.remark(loss)
     title = f"  The loss (reconstruction{kl}){where} is {loss:.4f}; beside it:"
     return [title, *lines, *([f"  Note: {remark}"] if remark else [])]
+
+
+def counted(n, noun):
+    """1 row, 2 rows, 5,000 rows."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
 def likelihood_text(likelihood):

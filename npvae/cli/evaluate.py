@@ -9,6 +9,7 @@ examples:
 """
 
 import pathlib
+import shlex
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from npvae.cli.common import (
     add_model_arguments,
     as_trained,
     condition,
+    counted,
     likelihood_text,
     limit_lines,
     load_model,
@@ -31,18 +33,23 @@ from npvae.cli.common import (
     seed,
     shown_error,
 )
-from npvae.cli.records import check_place, record_name, write_record
+from npvae.cli.records import record_name
 from npvae.core.gaussian import kl_divergence
 from npvae.data import Dataset
 from npvae.evaluation.arguments import posterior
 from npvae.evaluation.bounds import Estimate, importance_sampling
 from npvae.evaluation.limits import limits
-from npvae.evaluation.record import Protocol, Record, labels_sha256, measure, model_origin, number, rows_sha256
+from npvae.evaluation.protocol import Protocol, black_and_white, labels_sha256, measure, rows_sha256
+from npvae.evaluation.record import Record, model_origin, number
+from npvae.evaluation.record_file import check_place
 from npvae.models import Autoencoder
 from npvae.training import batches
 from npvae.training.archive import versions
 
 HELP = "ELBO and log-likelihood of held-out data"
+FEW, SHARE = 10, 0.01  # effective samples, and of all samples, below which L_K is remarked
+PIXELS = {"none": "grey pixels", "threshold": "pixels black and white at 1/2", "static": "pixels drawn once",
+          "dynamic": "pixels drawn afresh each epoch"}  # fmt: skip
 NOTES = {
     "ELBO": "a lower bound of log p(x), one draw of z a row",
     "reconstruction": "-log p(x|z)",
@@ -84,6 +91,7 @@ class Rows(NamedTuple):
     labels: np.ndarray | None  # (B,), of a conditional model
     binarize: str
     drawn_from: np.ndarray | None  # (B, D) grey, if the pixels of x were drawn
+    black_and_white: bool  # as they come, whatever --binarize says
     sha256: str  # of the rows as they are, whatever the model's precision or standardization
 
     @property
@@ -110,19 +118,21 @@ def run(args):
     refuse_untrained(trained)
     model, rows = trained.model, _rows(args, trained)
     protocol = _protocol(args, model, rows)
-    path = pathlib.Path(args.record) if args.record else trained.path.parent / record_name(protocol)
-    check_place(path)
+    origin = _origin(args, trained, rows)
+    name = record_name(protocol, origin["model"]["sha256"])
+    path = pathlib.Path(args.record) if args.record else trained.path.parent / name
+    check_place(path, " with --record FILE")
     measured = _measured(args, model, rows, protocol.measure)
     latents = None if isinstance(model, Autoencoder) else model.latent_dim
     found = limits(rows.data, model.likelihood, rows.x, rows.binarize, latents, rows.drawn_from).shifted(rows.volume)
     record = Record(
-        {name: m.number() for name, m in measured.items()}, protocol, _origin(args, trained, rows), found._asdict(),
+        {name: m.number() for name, m in measured.items()}, protocol, origin, found._asdict(),
         {name: m.values for name, m in measured.items()},
     )  # fmt: skip
-    write_record(path, record)
+    record.save(path)
     lines, result = _told(args, model, rows, record, measured)
     lines += ["", *limit_lines(record), *_other_pixels(trained, rows), *_latent_lines(result), ""]
-    lines += [*_protocol_lines(trained, protocol), f"  record: {path}", "", _next(args, trained)]
+    lines += [*_protocol_lines(trained, protocol), f"  record: {path}", "", _next(args, trained, path)]
     say(args, "\n".join(lines), result | {"record": record.to_plain(), "record_file": str(path)})
 
 
@@ -149,7 +159,8 @@ def _rows(args, trained):
     labels = getattr(data, f"{args.split}_labels")
     labels = condition(model, None if labels is None else labels[: len(x)]).get("condition")
     grey = given.floats(slice(None), model.real_dtype) if fixed == "static" else None
-    return Rows(data, x, labels, binarize, grey, rows_sha256(seen.rows, seen.scale))
+    already = black_and_white(given.rows, given.scale or 1)
+    return Rows(data, x, labels, binarize, grey, already, rows_sha256(seen.rows, seen.scale))
 
 
 def _refuse_binarized(model, data, binarize):
@@ -194,15 +205,16 @@ def _measured(args, model, rows, measure):
     bound = estimate.log_likelihood - volume
     terms = {name: Measured(values, NOTES[name]) for name, values in named_terms(measure, -elbo - kl, kl).items()}
     if measure == "grey cross-entropy":
-        return terms | {f"grey L_{K}": Measured(bound, f"weighted by importance, {K:,} samples a row", estimate)}
-    weighted = Measured(bound, f"log p(x) from below, {K:,} importance samples a row", estimate)
+        return terms | {f"grey L_{K}": Measured(bound, f"weighted by importance, {counted(K, 'sample')} a row", estimate)}
+    weighted = Measured(bound, f"log p(x) from below, {counted(K, 'importance sample')} a row", estimate)
     return terms | {f"L_{K}": weighted, "nll": Measured(-bound, f"-L_{K}: -log p(x) from above", estimate)}
 
 
 def _told(args, model, rows, record, measured):
     """The table as lines, and everything as plain data."""
     protocol, volume = record.protocol, rows.volume
-    title = f"{len(rows.x):,} {args.split} rows of {protocol.data}, binarize {rows.binarize}, seed {args.seed}; nats per example"
+    title = f"{counted(len(rows.x), f'{args.split} row')} of {protocol.data}, binarize {rows.binarize}, seed {args.seed}; "
+    title += "nats per example"
     if volume:
         title += f" of the data as they are, with {-volume:+.4f} in log p(x) for their standardization"
     lines = [title, ""]
@@ -217,6 +229,7 @@ def _told(args, model, rows, record, measured):
         name = next(name for name, m in measured.items() if m.estimate is not None)
         error, effective = record.numbers[name].monte_carlo_error, float(np.median(measured[name].estimate.effective_samples))
         lines.append(f"  Monte-Carlo error of {name}: {shown_error(error)}; effective samples of a row: {effective:.1f} (median)")
+        lines += _remarks(record, name, effective)
         result["effective_samples"] = effective
         given = condition(model, rows.labels)
         kl = evaluation.kl_per_dimension(model, rows.x, **given)
@@ -225,10 +238,23 @@ def _told(args, model, rows, record, measured):
     return lines, result
 
 
+def _remarks(record, name, effective):
+    """What to say of a bound L_K, called name, that few draws decide, and of an ELBO above it."""
+    K, lines = record.protocol.k, []
+    if effective < max(FEW, SHARE * K):
+        limit = "log p(x)" if name.startswith("L_") else "what many samples give"
+        lines.append(f"  Note: these are few of {counted(K, 'sample')}: {name} may lie well below {limit}; try more --samples.")
+    if "ELBO" in record.numbers and record.numbers["ELBO"].mean > record.numbers[name].mean:
+        lines.append(f"  Note: the ELBO is above {name} by chance: it is one draw of z a row. In expectation it is never above.")
+    return lines
+
+
 def _other_pixels(trained, rows):
     """That the model was trained on pixels made black and white in another way, or not at all."""
     before = trained.settings.get("binarize", rows.binarize)
-    return [f"  Note: it was trained with --binarize {before}, on other pixels."] if before != rows.binarize else []
+    if before == rows.binarize or rows.black_and_white:
+        return []
+    return [f"  Note: it was trained on {PIXELS[before]} (--binarize {before}), and these are others (--binarize {rows.binarize})."]
 
 
 def _latent_lines(result):
@@ -244,7 +270,8 @@ def _protocol_lines(trained, protocol):
     """The protocol, and which model it was."""
     k = "" if protocol.k is None else f", k = {protocol.k:,}"
     told = ", given the labels" if protocol.labels_sha256 else ""
-    steps = "its file does not say how long it was trained" if trained.steps is None else f"trained for {trained.steps:,} steps"
+    steps = "its file does not say how long it was trained"
+    steps = steps if trained.steps is None else f"trained for {counted(trained.steps, 'step')}"
     return [
         f"  protocol: {protocol.measure}, {likelihood_text(protocol.likelihood)}{k}{told}, rows {protocol.rows_sha256[:8]}",
         f"  {protocol.reduction}",
@@ -252,6 +279,9 @@ def _protocol_lines(trained, protocol):
     ]
 
 
-def _next(args, trained):
+def _next(args, trained, path):
+    """The folder stands for the record if it was written there."""
     verb = "reconstruct" if isinstance(trained.model, Autoencoder) else "sample"
-    return f"Next: npvae {verb} --model {args.model}, or npvae compare {args.model} ANOTHER-RUN"
+    record = path if args.record or not pathlib.Path(args.model).is_dir() else args.model
+    model, record = shlex.quote(args.model), shlex.quote(str(record))
+    return f"Next: npvae {verb} --model {model}, or npvae compare {record} ANOTHER-RUN"

@@ -6,7 +6,7 @@ examples:
 
 import numpy as np
 
-from npvae.cli.common import add_model_arguments, condition, load_data, load_model, output_folder, positive, say, seed
+from npvae.cli.common import add_model_arguments, condition, counted, load_data, load_model, output_folder, positive, say, seed
 from npvae.cli.pictures import binarized, draw_reconstructions
 from npvae.core.likelihoods import Bernoulli
 from npvae.data.strings import read_strings
@@ -29,7 +29,7 @@ def run(args):
     data = load_data(args, trained)
     folder = output_folder(args.out or trained.path.parent)
     if args.n > len(data.test):
-        raise ValueError(f"--n {args.n}, but {data.name} has {len(data.test)} test rows.")
+        raise ValueError(f"--n {args.n}, but {data.name} has {counted(len(data.test), 'test row')}.")
     rng = np.random.default_rng(args.seed)
     row = np.sort(rng.choice(len(data.test), args.n, replace=False))
     x = binarized(data.floats("test", model.real_dtype), trained.settings.get("binarize", "none"), args.seed)[row]  # (n, D)
@@ -43,10 +43,11 @@ def run(args):
     error = float(np.mean(np.sum((x - x_hat) ** 2, axis=1)))
     files = [str(picture), str(folder / "reconstructions.npz")]
     result = {"n": args.n, "data": data.name, "squared_error": error, "files": files}
-    text = f"{args.n} test rows of {data.name}: squared error {error:.4f} an example (summed over the {model.data_dim} values)"
+    rows = f"{counted(args.n, 'test row')} of {data.name}"
+    text = f"{rows}: squared error {error:.4f} an example (summed over the {model.data_dim} values)"
     if data.alphabet is not None:
         result["strings"] = list(zip(read_strings(x, data.alphabet), read_strings(x_hat, data.alphabet)))
         same = sum(a == b for a, b in result["strings"])
-        text = "\n".join([*(f"{a} -> {b}" for a, b in result["strings"]), f"{same} of {args.n} test rows of {data.name} came back"])
+        text = "\n".join([*(f"{a} -> {b}" for a, b in result["strings"]), f"{same} of {rows} came back"])
     grey = " --binarize none" if isinstance(model.likelihood, Bernoulli) and not np.all((x == 0) | (x == 1)) else ""
     say(args, f"{text}; {', '.join(files)}.\nNext: npvae evaluate --model {args.model}{grey}", result)

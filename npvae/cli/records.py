@@ -1,97 +1,122 @@
-"""Records as files: one JSON object each, and beside it, where the single rows are known, their values."""
+"""Records in the folders of runs: their names, and which of several is meant."""
 
-import hashlib
-import io
-import json
 import pathlib
-import zipfile
+import shlex
+from typing import NamedTuple
 
-import numpy as np
-
-from npvae.evaluation.record import Record
-from npvae.training.atomic import check_room, replace_file
+from npvae.cli.common import MODEL_FILE
+from npvae.evaluation.protocol import protocol_differences
+from npvae.evaluation.record import ProtocolError, Record, model_origin
+from npvae.training import CheckpointError, load_checkpoint
 
 METRICS = "metrics.json"
 
 
-def record_name(protocol):
-    """evaluation-test-threshold-L100-1a2b3c4d.json: the file of a protocol in a run's folder."""
+class Found(NamedTuple):
+    """A record and its file."""
+
+    path: pathlib.Path
+    record: Record
+
+    @property
+    def sha256(self):
+        """Of the model that was measured; "unknown" if the record does not say."""
+        return _of_model(self.record, "sha256")
+
+    @property
+    def model_type(self):
+        """Such as VAE."""
+        return _of_model(self.record, "type")
+
+    def of_training(self):
+        """Whether npvae train wrote it."""
+        return "epoch" in self.record.origin
+
+
+def record_name(protocol, sha256):
+    """evaluation-test-threshold-L100-1a2b3c4d-5e6f7a8b.json: the file of a protocol and a model in a run's folder."""
     k = "" if protocol.k is None else f"-L{protocol.k}"
-    return f"evaluation-{protocol.split}-{protocol.binarization}{k}-{protocol.key()}.json"
+    return f"evaluation-{protocol.split}-{protocol.binarization}{k}-{protocol.key()}-{sha256[:8]}.json"
 
 
-def values_file(path):
-    """The file of the values row by row that belongs to a record's file."""
-    return path.with_name(f"{path.name.removesuffix('.json')}.rows.npz")
+def find(where):
+    """The records that a path may mean -> [Found, ...]: that of a file; of a folder those of the model that lies there now.
 
-
-def check_place(path, what="--record FILE"):
-    """Refuse a place that will not hold a record, before anything is measured.  Raises OSError in one sentence."""
-    if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder, and a record is a file; name one with {what}.")
-    try:
-        check_room(path, 2**16)
-    except OSError as error:
-        raise OSError(f"cannot write the record to {path}: {error.strerror or error}; choose another place with {what}.") from None
-
-
-def write_record(path, record):
-    """Write the values of the rows, then the record with their SHA-256, each whole or not at all."""
-    buffer = io.BytesIO()
-    np.savez(buffer, **record.values)
-    content = record.to_plain() | {"values": {"file": values_file(path).name, "sha256": _sha256(buffer.getbuffer())}}
-    replace_file(values_file(path), lambda file: file.write(buffer.getbuffer()))
-    replace_file(path, lambda file: file.write((json.dumps(content, indent=1) + "\n").encode()))
-
-
-def read_record(where):
-    """-> the file, its Record: of a record's own file, of a metrics.json, or of the one record in a run's folder.
-
-    Raises FileNotFoundError, or ValueError for what holds no record, or several."""
-    path = _file(pathlib.Path(where))
-    try:
-        content = json.loads(path.read_bytes().decode())
-    except ValueError:
-        raise ValueError(f"{path}: this is no record, not even JSON; npvae evaluate writes records.") from None
-    if isinstance(content, dict) and "record" in content and "format" not in content:  # metrics.json, or what --json printed
-        content = content["record"]
-        if content is None:
-            raise ValueError(f"{path}: the run measured no validation rows, so it has no record; npvae evaluate writes one.")
-    try:
-        return path, Record.from_plain(content, _values(path, content))
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
-
-
-def _file(path):
-    """The file meant by a path, which may be a run's folder."""
+    If there are none of that model, all in the folder; if there are none at all, its metrics.json. Raises OSError, ValueError."""
+    path = pathlib.Path(where)
     if not path.exists():
         raise FileNotFoundError(f"{path}: there is no such file or folder; npvae evaluate writes records into the run's folder.")
     if not path.is_dir():
-        return path
-    found = sorted(path.glob("evaluation-*.json"))
-    if len(found) > 1:
-        raise ValueError(f"{path} holds {len(found)} records; name one of them: {', '.join(map(str, found))}")
-    if not found and not (path / METRICS).exists():
+        return [Found(path, Record.load(path))]
+    files = sorted(path.glob("evaluation-*.json"))
+    if not files and not (path / METRICS).exists():
         raise FileNotFoundError(f"{path}: there is no record in this folder; npvae evaluate --model {path} writes one.")
-    return found[0] if found else path / METRICS
+    found = [Found(file, Record.load(file)) for file in files or [path / METRICS]]
+    names = {file.name for file in files}
+    found = [one for one in found if not names & ({record_name(one.record.protocol, one.sha256)} - {one.path.name})]
+    there = _model_in(path / MODEL_FILE)
+    return [one for one in found if one.sha256 == there] or found
 
 
-def _values(path, content):
-    """{name: (rows,)} from the file beside the record; {} if it is not there.  Raises ValueError if it is another."""
-    described = content.get("values") if isinstance(content, dict) else None
-    beside = values_file(path)
-    if not described or not beside.exists():
-        return {}
-    data = beside.read_bytes()
-    if _sha256(data) != described.get("sha256"):
-        raise ValueError(f"{beside.name} beside it holds the values of another evaluation; delete it, or evaluate anew.")
+def pair(a, b):
+    """The two records that the paths a and b mean -> Found, Found: if a folder holds several, those that compare.
+
+    Raises ProtocolError if no two do, ValueError if several do."""
+    firsts, seconds = find(a), find(b)
+    if len(firsts) == len(seconds) == 1:
+        return firsts[0], seconds[0]
+    pairs = [(first, second) for first in firsts for second in seconds]
+    alike = [two for two in pairs if not _differences(*two)]
+    if not alike:
+        first, second = min(pairs, key=lambda two: len(_differences(*two)))
+        raise ProtocolError(
+            f"no record of {a} compares with one of {b}; the nearest are {first.path} and {second.path}, with "
+            f"{'; '.join(_differences(first, second))}. {again(first, second)}"
+        )
+    if len(alike) > 1:
+        choices = " or ".join(f"{first.path} {second.path}" for first, second in alike)
+        raise ValueError(f"{a} and {b} hold {len(alike)} pairs of records that compare; name the two that you mean: {choices}")
+    return alike[0]
+
+
+def again(first, second):
+    """What to do about two records that do not compare."""
+    trained = [one for one in (first, second) if one.of_training()]
+    if not trained:
+        return "Evaluate one of them anew, as the other was."
+    files = " and ".join(dict.fromkeys(str(one.path) for one in trained))
+    commands = " and ".join(dict.fromkeys(f"npvae evaluate --model {shlex.quote(str(one.path.parent))}" for one in trained))
+    drawn = any(one.record.protocol.rows_seed is not None for one in trained)
+    pixels = ", on pixels that it drew with a seed of its own" if drawn else ""
+    return f"{files} holds what training measured{pixels}; what compares is measured by {commands}, with the flags of the other."
+
+
+def stale(name, found):
+    """A note if the model beside the record is not the one that was measured -> [line], or []."""
+    checkpoint = found.record.origin.get("checkpoint")
+    if not isinstance(checkpoint, str):
+        return []
+    file = found.path.parent / pathlib.PurePath(checkpoint).name
+    there = _model_in(file)
+    if there in (None, found.sha256):
+        return []
+    return [f"Note: {name} is of model {found.sha256[:8]}, and {file} has changed since: it is {there[:8]}. Evaluate it anew."]
+
+
+def _differences(first, second):
+    return protocol_differences(first.record.protocol, second.record.protocol)
+
+
+def _of_model(record, name):
+    model = record.origin.get("model")
+    return str(model.get(name, "unknown")) if isinstance(model, dict) else "unknown"
+
+
+def _model_in(path):
+    """The SHA-256 of the model in a checkpoint; None if there is none that can be read: a record stands without its model."""
+    if not path.is_file():
+        return None
     try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-            return dict(archive)
-    except (ValueError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{beside.name} beside it is damaged ({error}); delete it, or evaluate anew.") from error
-
-
-def _sha256(data):
-    return hashlib.sha256(data).hexdigest()
+        return model_origin(load_checkpoint(path).model)["sha256"]
+    except CheckpointError:
+        return None

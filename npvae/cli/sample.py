@@ -8,7 +8,7 @@ examples:
 
 import numpy as np
 
-from npvae.cli.common import condition, image_shape, labels, load_model, output_folder, positive, say, seed
+from npvae.cli.common import condition, counted, image_shape, labels, load_model, output_folder, positive, say, seed
 from npvae.cli.pictures import OF_EACH_LABEL, SAMPLES, draw_samples
 from npvae.data.strings import read_strings
 from npvae.models import Autoencoder
@@ -47,7 +47,7 @@ def run(args):
     alphabet = settings.get("alphabet")
     picture = draw_samples(x, image_shape(settings, model), alphabet, folder, each)
     result = {"n": len(x), "seed": args.seed, "files": [str(picture), str(folder / "samples.npy")]}
-    text = f"{len(x)} samples, seed {args.seed}: {picture}, {folder / 'samples.npy'} {x.shape}."
+    text = f"{counted(len(x), 'sample')}, seed {args.seed}: {picture}, {folder / 'samples.npy'} {x.shape}."
     if each is not None:
         result["labels"] = each.tolist()
         asked = list(dict.fromkeys(each.tolist()))

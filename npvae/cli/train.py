@@ -11,7 +11,6 @@ examples:
 """
 
 import argparse
-import json
 import pathlib
 import shlex
 
@@ -22,10 +21,12 @@ from npvae.cli.common import (
     RUN_FILE,
     above_zero,
     add_download_argument,
+    counted,
     limit_lines,
     number,
     output_folder,
     positive,
+    read_settings,
     say,
     seed,
     widths,
@@ -146,7 +147,7 @@ def measured_lines(metrics):
     if metrics["record"] is None:
         return []
     record = Record.from_plain(metrics["record"])
-    rows = f"{record.protocol.rows:,} {record.protocol.split} rows, after epoch {record.origin['epoch']}"
+    rows = f"{counted(record.protocol.rows, f'{record.protocol.split} row')}, after epoch {record.origin['epoch']}"
     units = " in nats of the data as they are," if record.origin["log_volume"] else ""
     return limit_lines(record, f" of the {rows},{units}")
 
@@ -180,7 +181,7 @@ def _resumed(args, given):
     folder = path if path.is_dir() else path.parent
     if not (folder / RUN_FILE).exists():
         raise FileNotFoundError(f"{folder}: there is no {RUN_FILE} there, so no run to resume.")
-    settings = DEFAULTS | json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))["settings"]
+    settings = DEFAULTS | read_settings(folder / RUN_FILE)
     settings |= {name: tuple(settings[name]) for name in ("hidden", "channels")}
     changed = [n for n in given if n not in MAY_CHANGE and given[n] != settings[n]]
     if changed:

@@ -6,7 +6,8 @@ from npvae.cli.common import MODEL_FILE, named_terms
 from npvae.core.gaussian import kl_divergence, reparameterize
 from npvae.data import load_dataset
 from npvae.evaluation.limits import limits
-from npvae.evaluation.record import Protocol, Record, labels_sha256, measure, model_origin, number, rows_sha256
+from npvae.evaluation.protocol import Protocol, labels_sha256, measure, rows_sha256
+from npvae.evaluation.record import Record, model_origin, number
 from npvae.models import Autoencoder
 from npvae.training import load_checkpoint
 from npvae.training.archive import versions
@@ -31,15 +32,17 @@ def validation_record(model, data, settings, history, folder, beta):
     raw = data if data.standardization is None else load_dataset(settings["data"])
     seen = batches.data if data.standardization is None else Rows(getattr(raw, split), raw.scale)
     volume = 0.0 if data.standardization is None else data.standardization.log_volume
+    measured = measure(model, x)
+    twice = measured == "grey cross-entropy" and beta == 1  # the loss would be the same number under a second name
     protocol = Protocol(
-        measure=measure(model, x), likelihood=model.likelihood.config(), data=data.name, split=split, rows=len(x),
+        measure=measured, likelihood=model.likelihood.config(), data=data.name, split=split, rows=len(x),
         rows_sha256=rows_sha256(seen.rows, seen.scale), binarization=settings["binarize"],
         rows_seed=batches.root if drawn else None, labels_sha256=labels_sha256(batches.data.labels),
-        loss=None if beta is None or isinstance(model, Autoencoder) else f"reconstruction + {beta:g} KL",
+        loss=None if beta is None or twice or isinstance(model, Autoencoder) else f"reconstruction + {beta:g} KL",
     )  # fmt: skip
     nll, kl = _terms(model, batches, epoch)
     values = named_terms(protocol.measure, nll + volume, kl)
-    if beta is not None and kl is not None:
+    if protocol.loss is not None:
         values["loss"] = nll + volume + beta * kl
     grey = data.floats(split, model.real_dtype) if drawn else None
     latents = None if isinstance(model, Autoencoder) else model.latent_dim

@@ -5,6 +5,7 @@ import pathlib
 
 import numpy as np
 
+from npvae.core.checks import finite
 from npvae.data.dataset import Dataset
 
 KEYS = ("train", "valid", "test", "train_labels", "valid_labels", "test_labels", "scale", "image_shape")
@@ -15,7 +16,7 @@ def load_arrays(path, test_fraction=0.1):
 
     Floats are used as they are; 8-bit integers are images: scale 255 unless the file's `scale` says otherwise (0/1 arrays: 1).
     Where there is no `test`, the last tenth of the rows is held out. More than two axes are flattened, the shape remembered.
-    Raises ValueError if the file is no such archive, FileNotFoundError if it is not there.
+    Raises ValueError if the file is no such archive or holds a NaN or an infinity, FileNotFoundError if it is not there.
     """
     return from_arrays(path, read_arrays(path), test_fraction)
 
@@ -57,7 +58,10 @@ def _rows(path, name, a, dtype):
         raise ValueError(f"{path}: {name}: expected one example a row, (N, D) or (N, height, width); got shape {a.shape}.")
     if a.dtype != dtype and not (a.dtype.kind == dtype.kind == "f"):
         raise ValueError(f"{path}: {name} is {a.dtype} but train is {dtype}; save all splits in the same dtype.")
-    return a.reshape(len(a), math.prod(a.shape[1:])).astype(np.uint8 if dtype.kind == "b" else dtype, copy=False)
+    rows = a.reshape(len(a), math.prod(a.shape[1:])).astype(np.uint8 if dtype.kind == "b" else dtype, copy=False)
+    if rows.dtype.kind == "f":
+        finite(f"{path}", "remove or repair such rows (the first index is the row).", **{name: rows})
+    return rows
 
 
 def _scale(path, train, given):

@@ -12,7 +12,8 @@ from npvae.evaluation import exact
 from npvae.evaluation.aggregate import aggregated_posterior
 from npvae.evaluation.bounds import elbo, importance_sampling, log_likelihood, nll
 from npvae.evaluation.latent import active_units, kl_per_dimension, rate_distortion
-from npvae.evaluation.record import Protocol, ProtocolError, Record, compare
+from npvae.evaluation.protocol import Protocol
+from npvae.evaluation.record import ProtocolError, Record, compare
 from npvae.evaluation.samples import copy_test, nearest_neighbors, two_sample_test
 
 __all__ = [

@@ -110,8 +110,9 @@ class _TrainingRows:
 
     def __init__(self, data, binarize):
         self.data, self.cut, self.drawn, self.N = data, binarize == "threshold", binarize in DRAWN, len(data.train)
+        if data.scale is None:
+            finite("limits", "remove or repair such rows.", **{"data.train": data.train})
         self.mean = sum(np.sum(rows, axis=0) for rows in self.chunks()) / self.N  # (D,)
-        finite("limits", "remove or repair such rows.", **{"the mean of the training rows": self.mean})
 
     def chunks(self):
         """Yield the rows in float64; those to be drawn, as the probabilities of their pixels."""

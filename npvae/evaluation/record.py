@@ -7,25 +7,20 @@ and says what differs.
 """
 
 import hashlib
-import json
+import inspect
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, NamedTuple
+from dataclasses import asdict, dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
-from npvae.beyond.categorical import Categorical
-from npvae.beyond.likelihoods import ContinuousBernoulli, DiagonalGaussian
 from npvae.core.checks import finite, has_shape
-from npvae.core.likelihoods import Bernoulli, Gaussian
-from npvae.data.dataset import scaled
-from npvae.models import Autoencoder
+from npvae.evaluation import record_file
+from npvae.evaluation.protocol import Protocol, protocol_differences
+from npvae.evaluation.record_file import FORMAT
 
-FORMAT, VERSION = "npvae record", 1
-REDUCTION = "nats per example: summed over the data and latent dimensions, averaged over the rows"
-CHUNK_ROWS = 4096
-DENSITIES = (Gaussian, DiagonalGaussian, ContinuousBernoulli)
+VERSION = 1
 
 
 class ProtocolError(ValueError):
@@ -46,47 +41,20 @@ class Number(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Protocol:
-    """What was measured, and how: all that another number must share to be compared with this one.
-
-    measure          "log-probability", "log-density", "grey cross-entropy" ...: see `measure`
-    likelihood       type and parameters; two of one measure compare, such as Gaussians of different sigma
-    data, split      names; rows: how many; rows_sha256: which, see `rows_sha256`
-    binarization     "none", "threshold", "static" or "dynamic"; rows_seed: of pixels that were drawn, else None
-    labels_sha256    of the labels that a conditional model was told, else None
-    k                importance samples of the L_k among the numbers; loss: what the loss among them is, with its beta; else None
-    reduction        sums, means and units
-    """
-
-    measure: str
-    likelihood: dict
-    data: str
-    split: str
-    rows: int
-    rows_sha256: str
-    binarization: str = "none"
-    rows_seed: int | None = None
-    labels_sha256: str | None = None
-    k: int | None = None
-    loss: str | None = None
-    reduction: str = REDUCTION
-
-    def key(self):
-        """Eight hexadecimal digits of everything here but a learned sigma, which is the model's: for the name of a file."""
-        plain = asdict(self)
-        if self.likelihood.get("learn"):
-            plain["likelihood"] = {name: value for name, value in self.likelihood.items() if name != "sigma"}
-        return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:8]
-
-
-@dataclass(frozen=True)
 class Record:
     """Numbers with the protocol they were measured under.
 
-    numbers    {name: Number}
+        values = elbo(vae, x, rng)  # (B,)
+        protocol = Protocol(measure(vae, x), vae.likelihood.config(), "digits", "test", len(x), rows_sha256(x), "threshold")
+        Record({"ELBO": number(values)}, protocol, values={"ELBO": values}).save("mine.json")
+        compare(Record.load("mine.json"), Record.load("npvae-run/metrics.json"))
+
+    numbers    {name: Number}, see `number`
     origin     what may differ between records that compare, plain data: the model, the seed of the draws of z, versions
     limits     floor and ceiling of the loss and the like, {name: number or None}, in nats per example
     values     {name: (rows,)}: the numbers row by row, for the error of a difference; they are no part of the plain data
+
+    measure and rows_sha256 are those of npvae.evaluation.protocol. Raises TypeError, ValueError for what is no Number or Protocol.
     """
 
     numbers: dict[str, Number]
@@ -95,8 +63,36 @@ class Record:
     limits: dict = field(default_factory=dict)
     values: Mapping[str, np.ndarray] = field(default_factory=dict, compare=False, repr=False)
 
+    def __post_init__(self):
+        if not isinstance(self.protocol, Protocol):
+            raise TypeError(f"Record: protocol must be a Protocol, got {type(self.protocol).__name__}.")
+        for name in ("numbers", "origin", "limits", "values"):
+            if not isinstance(getattr(self, name), Mapping):
+                raise TypeError(f"Record: {name} must be a dict, got {type(getattr(self, name)).__name__}.")
+        for name, one in self.numbers.items():
+            if not isinstance(one, Number):
+                raise TypeError(f"Record: numbers[{name!r}] must be a Number, got {type(one).__name__}; record.number makes one.")
+        if not self.numbers:
+            raise ValueError("Record: numbers is empty, and a record without a number records nothing.")
+
+    def save(self, path):
+        """Write it to a file at exactly this path, and the values of the rows, if it has them, to NAME.rows.npz beside it.
+
+        Raises OSError if that cannot be, or if a file is there that is no record."""
+        record_file.write(path, self.to_plain(), self.values)
+
+    @classmethod
+    def load(cls, path):
+        """The record in a file that `save`, npvae evaluate or npvae train (metrics.json) wrote, with its values, if they lie there.
+
+        Raises OSError for a file that cannot be read, ValueError for what holds no record."""
+        try:
+            return cls.from_plain(*record_file.read(path))
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+
     def to_plain(self):
-        """Plain data for JSON; `Record.from_plain` gives an equal record, without the values of single rows."""
+        """Plain data for JSON; `Record.from_plain` gives an equal record, without the values of single rows: `save` keeps them."""
         numbers = {name: number._asdict() for name, number in self.numbers.items()}
         head = {"format": FORMAT, "version": VERSION}
         return {**head, "protocol": asdict(self.protocol), "numbers": numbers, "limits": self.limits, "origin": self.origin}
@@ -109,33 +105,42 @@ class Record:
         if not isinstance(plain.get("version"), int) or plain["version"] > VERSION:
             raise ValueError(f"the record's version is {plain.get('version')!r}, this npvae reads up to {VERSION}; update npvae.")
         try:
-            protocol = _protocol(plain["protocol"])
-            numbers = {str(name): _number(name, **given) for name, given in plain["numbers"].items()}
-            return cls(numbers, protocol, dict(plain["origin"]), dict(plain["limits"]), values or {})
-        except (KeyError, TypeError, AttributeError) as error:
-            reason = f"there is no {error}" if isinstance(error, KeyError) else error
-            raise ValueError(f"the record is damaged: {reason}.") from error
+            given = {name: _object(plain, name) for name in ("protocol", "numbers", "origin", "limits")}
+            protocol = _made(Protocol, "its protocol", given["protocol"])
+            numbers = {name: _number(name, entries) for name, entries in given["numbers"].items()}
+            return cls(numbers, protocol, given["origin"], given["limits"], values or {})
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"the record is damaged: {str(error).removesuffix('.')}.") from error
 
 
-def _protocol(given):
-    """-> Protocol.  Raises TypeError for fields that are missing, unknown or of another type."""
-    protocol = Protocol(**given)
-    kinds: dict[str, Any] = {"likelihood": dict, "rows": int, "rows_seed": int, "k": int}
-    for f in fields(Protocol):
-        value, optional = getattr(protocol, f.name), f.default is None
-        if not (optional and value is None) and not isinstance(value, kinds.get(f.name, str)):
-            raise TypeError(f"its {f.name} is {value!r:.40}")
-    return protocol
+def _object(plain, name):
+    """plain[name], a JSON object.  Raises TypeError."""
+    if not isinstance(plain.get(name), dict):
+        raise TypeError(f"its {name} is {plain[name]!r:.40}, no JSON object" if name in plain else f"it has no {name!r}")
+    return plain[name]
 
 
-def _number(name, mean, standard_error, rows, monte_carlo_error=None):
+def _made(kind, what, given):
+    """kind(**given).  Raises TypeError that names an entry that is missing or unknown."""
+    if not isinstance(given, dict):
+        raise TypeError(f"{what} is {given!r:.40}, no JSON object")
+    parameters = inspect.signature(kind).parameters
+    missing = [name for name, parameter in parameters.items() if parameter.default is parameter.empty and name not in given]
+    unknown = [name for name in given if name not in parameters]
+    if missing or unknown:
+        raise TypeError(f"{what} has no {missing[0]!r}" if missing else f"{what} has an unknown entry {unknown[0]!r}")
+    return kind(**given)
+
+
+def _number(name, given):
     """-> Number.  Raises TypeError for what is no finite number."""
-    for value in (mean, *(error for error in (standard_error, monte_carlo_error) if error is not None)):
+    found = _made(Number, name, given)
+    for value in (found.mean, *(e for e in (found.standard_error, found.monte_carlo_error) if e is not None)):
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
             raise TypeError(f"{name} is {value!r:.40}, not a finite number")
-    if isinstance(rows, bool) or not isinstance(rows, int):
-        raise TypeError(f"the rows of {name} are {rows!r:.40}")
-    return Number(mean, standard_error, rows, monte_carlo_error)
+    if isinstance(found.rows, bool) or not isinstance(found.rows, int):
+        raise TypeError(f"the rows of {name} are {found.rows!r:.40}")
+    return found
 
 
 # ---- what a record is made of ----------------------------------------------------------------------------------------------------
@@ -166,44 +171,6 @@ def number(values, monte_carlo_errors=None):
 def standard_error(values):
     """The standard error of the mean of values (B,): their standard deviation over sqrt(B); NaN for a single one."""
     return float(np.std(values, ddof=1) / len(values) ** 0.5) if len(values) > 1 else math.nan
-
-
-def measure(model, x):
-    """What -reconstruction is on the rows x: numbers of different measures do not compare.
-
-    "log-probability"      of discrete data: black-and-white pixels, letters; never above 0
-    "log-density"          of real numbers; it has a unit of volume in it, and may be positive
-    "grey cross-entropy"   Bernoulli on grey pixels: no likelihood at all
-    "reconstruction of an autoencoder, ..."      which has no p(z), so that nothing of it bounds log p(x)
-    """
-    likelihood = model.likelihood
-    if isinstance(likelihood, Bernoulli):
-        black = all(np.isin(x[i : i + CHUNK_ROWS], (0, 1)).all() for i in range(0, len(x), CHUNK_ROWS))
-        found = "log-probability" if black else "grey cross-entropy"
-    else:
-        known = {**dict.fromkeys(DENSITIES, "log-density"), Categorical: "log-probability"}
-        found = known.get(type(likelihood), f"log p of {likelihood.config()['type']}")
-    return f"reconstruction of an autoencoder, {found}" if isinstance(model, Autoencoder) else found
-
-
-def rows_sha256(rows, scale=None):
-    """The SHA-256 of rows (B, D), in order: of "B D " and then all values as little-endian float64, integers divided by scale.
-
-    One and the same for uint8 pixels with a scale and for their floats, for float32 and for float64 that holds the same numbers.
-    """
-    digest = hashlib.sha256("".join(f"{n} " for n in np.shape(rows)).encode())
-    for i in range(0, len(rows), CHUNK_ROWS):
-        digest.update(_canonical(scaled(rows[i : i + CHUNK_ROWS], scale, np.float64)))
-    return digest.hexdigest()
-
-
-def _canonical(values):
-    return np.ascontiguousarray(values + 0.0, "<f8").data  # + 0.0 turns -0.0 into 0.0
-
-
-def labels_sha256(labels):
-    """The SHA-256 of labels (B,), in order, as little-endian 64-bit integers; None for None."""
-    return None if labels is None else hashlib.sha256(np.ascontiguousarray(labels, "<i8").data).hexdigest()
 
 
 def model_origin(model):
@@ -238,8 +205,12 @@ def compare(a, b):
 
     Both records are of the same rows, and easy rows are easy for both: paired errors are far smaller. The other form is that of
     independent rows, and so too large.
-    Raises ProtocolError if the protocols differ in anything that matters, see `protocol_differences`, or nothing is in common.
+    Raises TypeError for what is no Record, ProtocolError if the protocols differ in anything that matters, see
+    `protocol_differences`, or nothing is in common.
     """
+    for name, record in (("a", a), ("b", b)):
+        if not isinstance(record, Record):
+            raise TypeError(f"compare: {name} must be a Record, got {type(record).__name__}; Record.load(FILE) reads one.")
     differences = protocol_differences(a.protocol, b.protocol)
     if differences:
         raise ProtocolError(f"these two do not compare: {'; '.join(differences)}. Evaluate one of them anew, as the other was.")
@@ -261,39 +232,3 @@ def _difference(name, a, b):
         errors = first.standard_error, second.standard_error
         error = None if None in errors else math.hypot(*errors)
     return Difference(name, first.mean, second.mean, second.mean - first.mean, error, paired)
-
-
-def protocol_differences(a, b):
-    """Everything in which two protocols differ so that their numbers do not compare, a phrase for each; empty if they do.
-
-    Where the rows are the same, bit for bit, it does not matter under which name or by which seed they came about; of two
-    likelihoods, only what they measure matters. k and loss matter where both records have one."""
-    found = [] if a.measure == b.measure else [f"measure {a.measure} against {b.measure}"]
-    if a.rows_sha256 != b.rows_sha256:
-        found += _row_differences(a, b)
-    if a.labels_sha256 != b.labels_sha256:
-        told = ["given no labels" if p.labels_sha256 is None else f"given labels {p.labels_sha256[:8]}" for p in (a, b)]
-        found.append(f"{told[0]} against {told[1]}")
-    for name in ("k", "loss"):
-        first, second = getattr(a, name), getattr(b, name)
-        if first != second and None not in (first, second):
-            found.append(f"{name} {_shown(first)} against {_shown(second)}")
-    if a.reduction != b.reduction:
-        found.append(f"reduction {a.reduction!r} against {b.reduction!r}")
-    return found
-
-
-def _row_differences(a, b):
-    """Why the rows are others; if the protocols do not tell, their hashes."""
-    found = [
-        f"{name} {_shown(getattr(a, name))} against {_shown(getattr(b, name))}"
-        for name in ("data", "split", "rows", "binarization")
-        if getattr(a, name) != getattr(b, name)
-    ]
-    if a.rows_seed != b.rows_seed and None not in (a.rows_seed, b.rows_seed):
-        found.append(f"pixels drawn with seed {a.rows_seed} against {b.rows_seed}")
-    return found or [f"the rows themselves, SHA-256 {a.rows_sha256[:8]} against {b.rows_sha256[:8]}, under the same name"]
-
-
-def _shown(value):
-    return f"{value:,}" if isinstance(value, int) else str(value)

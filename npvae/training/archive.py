@@ -12,7 +12,7 @@ import zipfile
 
 import numpy as np
 
-from npvae.training.atomic import check_room, replace_file
+from npvae.data.atomic import check_room, replace_file
 
 FORMAT, VERSION = "npvae checkpoint", 1
 OVERHEAD = 65_536  # bytes for manifest and archive beside the arrays

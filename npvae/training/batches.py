@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from npvae.core.checks import finite
 from npvae.data.dataset import scaled
 
 SHUFFLE, NOISE, BINARIZE, EVALUATION = range(4)  # the purposes; part of the checkpoint format: never renumber
@@ -47,9 +48,13 @@ class Rows:
 
 
 def binarized(data, how, rng, dtype):
-    """All rows as 0/1, fixed: "threshold": x >= 1/2; "static": x ~ Bernoulli(grey value), drawn once.  Rows -> Rows."""
+    """All rows as 0/1, fixed: "threshold": x >= 1/2; "static": x ~ Bernoulli(grey value), drawn once.  Rows -> Rows.
+
+    Raises NonFiniteError for a NaN, which would become black in silence."""
     if how not in ("threshold", "static"):
         return data
+    if data.scale is None:
+        finite("binarize", "remove or repair such rows (the first index is the row).", rows=data.rows)
     black = np.empty(data.rows.shape, np.uint8)
     for start in range(0, len(data), CHUNK_ROWS):
         rows = slice(start, start + CHUNK_ROWS)
