@@ -25,6 +25,7 @@ def two_samples(scale=1.0):
 
 PICTURES = {
     "rate and distortion, exact": lambda: visual.plot_rate_distortion(POINTS, [0.5, 1, 4], exact=[(0, 24), (5, 14), (9, 11)]),
+    "rate and distortion, named": lambda: visual.plot_rate_distortion(POINTS, exact=[(0, 24)], exact_label="linear VAE, exact"),
     "rate and distortion, 1": lambda: visual.plot_rate_distortion([(0.0, -1200.0)]),
     "rate and distortion, crowded": lambda: visual.plot_rate_distortion(
         [(0.001 * i, 25.0) for i in range(4)] + [(9, 12)], range(5)
@@ -105,6 +106,11 @@ def test_a_known_curve_is_drawn_by_rate_in_another_grey():
     curve = figure.axes[0].lines[0]
     np.testing.assert_array_equal(curve.get_xydata(), [(0, 24), (5, 14), (9, 11)])
     assert to_rgb(curve.get_color())[0] > 0.5 and curve.get_label() == "exact"
+
+
+def test_the_legend_says_whose_curve_the_known_one_is():
+    figure = visual.plot_rate_distortion([(1.0, 9.0)], exact=[(0, 24), (9, 11)], exact_label="linear VAE, exact")
+    assert labels_of(figure.legends[0]) == ["linear VAE, exact", "D + R = 10.00, the best", "models"]
 
 
 # ---- the aggregated posterior ----------------------------------------------------------------------------------------------------

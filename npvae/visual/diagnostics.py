@@ -16,14 +16,15 @@ GRID = 241  # points along each latent
 GREY = "0.75"
 
 
-def plot_rate_distortion(points, betas=None, exact=None):
+def plot_rate_distortion(points, betas=None, exact=None, exact_label="exact"):
     """Models in the plane of rate and distortion, with two standard errors each way, and the line of the best ELBO among them.
 
         D + R = -ELBO, a line of slope -1; all models lie on or above D + R = H, the entropy of the data      Alemi et al. (2018)
 
     points: rows of rate and distortion, such as evaluation.rate_distortion returns; betas: a number for each, written beside it;
-    exact: rows of rate and distortion of a curve that is known, drawn as a line. At R = 0 the code is ignored (the auto-decoding
-    limit); along the line to the right it says ever more (the auto-encoding limit, where D = 0 for discrete data)."""
+    exact: rows of rate and distortion of a curve that is known, drawn as a line; exact_label: what that is the curve of, for the
+    legend: it bounds no other models. At R = 0 the code is ignored (the auto-decoding limit); along the line to the right it says
+    ever more (the auto-encoding limit, where D = 0 for discrete data)."""
     where = "plot_rate_distortion"
     rates = _pairs_of_numbers(where, "points", points)  # (n, 2)
     errors = np.array([[getattr(p, f"{name}_error", 0.0) for name in ("rate", "distortion")] for p in points])  # (n, 2)
@@ -33,7 +34,7 @@ def plot_rate_distortion(points, betas=None, exact=None):
     axes = style(figure.add_subplot(), "", "rate R = KL (nats per example)", "distortion D = -log p(x|z) (nats per example)")
     if exact is not None:
         curve = _pairs_of_numbers(where, "exact", exact)
-        axes.plot(*curve[np.argsort(curve[:, 0])].T, color=GREY, lw=3, label="exact", zorder=1)
+        axes.plot(*curve[np.argsort(curve[:, 0])].T, color=GREY, lw=3, label=exact_label, zorder=1)
     axes.plot(*rates[np.argsort(rates[:, 0], kind="stable")].T, color=INK, lw=0.8, zorder=2)
     bars = {"xerr": 2 * errors[:, 0], "yerr": 2 * errors[:, 1], "fmt": "o", "ms": 4, "lw": 1}
     axes.errorbar(*rates.T, **bars, color=INK, label="models", zorder=3, clip_on=False)
