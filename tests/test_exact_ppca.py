@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -145,6 +146,26 @@ def test_a_tiny_sigma_keeps_its_digits(rng):
     assert abs(p.log_density(x).mean() - p.log_likelihood) < 1e-6
     by_covariance = np.linalg.eigvalsh(np.cov(x.T, bias=True))[:3].mean()
     assert abs(by_covariance / want - 1) > 1e-4
+
+
+@pytest.mark.parametrize(("q", "ratio"), [(2, 1e-6), (3, 1e-9), (4, 1e-11), (2, 1e-15)])
+def test_what_rounding_costs_where_sigma_is_tiny_is_as_the_docstring_says(rng, q, ratio):
+    """Scales from 1e8 to 1e-6, or two directions and noise: log_density averages to log_likelihood, but for its rounding."""
+    scales = 10 ** np.linspace(8, -6, 6) if ratio > 1e-15 else np.array([3.0, 1, *np.full(4, 3e-15)])
+    x = rng.standard_normal((50, 6)) * scales @ np.linalg.qr(rng.standard_normal((6, 6)))[0]
+    p = exact.ppca(x, q)
+    spread = np.linalg.norm(x - p.mean, axis=1).max()
+    assert ratio / 30 < np.sqrt(p.sigma2) / spread < 30 * ratio
+    assert abs(p.log_density(x).mean() - p.log_likelihood) < 6 * 2.3e-16 * spread / np.sqrt(p.sigma2)
+
+
+def test_memory_for_many_rows_stays_bounded(rng):
+    x = rng.standard_normal((20_000, 16)).astype(np.float32)
+    tracemalloc.start()
+    exact.ppca(x, 2)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.5e6, f"{peak / 1e6:.1f} MB"  # in float64, all rows at once would be 2.6 MB, several times
 
 
 def test_inputs_and_dtypes(rng):

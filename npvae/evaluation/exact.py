@@ -69,9 +69,9 @@ def linear_vae(optimum, dtype=np.float64):
 def linear_elbo(vae, x, condition=None):
     """The ELBO of each example, in nats, without a sample: of a VAE with a linear decoder and a Gaussian of one sigma.
 
-        ELBO = log N(x; mu W + b, sigma^2 I) - 1/(2 sigma^2) sum_z sigma_z^2 |w_z|^2 - KL( q(z|x) || p(z) )        [PPCA-6]
+        ELBO = log N(x; mu W + b, sigma^2 I) - 1/(2 sigma^2) sum_i sigma_i^2 |w_i|^2 - KL( q(z|x) || p(z) )        [PPCA-6]
 
-    w_z: row z of W; the second term is what the noise of q(z|x) adds to the squared error, on average. Any encoder will do.
+    w_i: row i of W; b: the decoder's bias; the second term is what the noise of q(z|x) adds to the squared error, on average. Any encoder will do.
     x: (B, D); condition: the labels (B,), for a conditional model.  Returns (B,) float64. Raises TypeError for another decoder
     than one Dense layer or another likelihood than Gaussian, and the errors of `elbo`.
     """
@@ -83,7 +83,7 @@ def linear_elbo(vae, x, condition=None):
             f"{where}: the decoder must be one Dense layer and the likelihood a Gaussian of one sigma; got {layers} and "
             f"{type(vae.likelihood).__name__}. For 1 or 2 latents use elbo_by_quadrature, else evaluation.elbo."
         )
-    vae = in_float64(vae)
+    vae = in_float64(where, vae)
     x = vae.as_data(where, x)
     labels = checked_labels(where, vae, x, condition)
     W, sigma2 = vae.decoder.layers[0].W[: vae.latent_dim], vae.likelihood.config()["sigma"] ** 2  # below come the labels' rows

@@ -72,7 +72,8 @@ class PPCA(LinearGaussian):
             log p(x) = -1/2 ( D log 2 pi + sum_{i<=q} log lambda_i + (D - q) log sigma^2
                               + |x - mean - m W|^2 / sigma^2 + |m|^2 )                                             [PPCA-5]
 
-        x: (B, D).  Returns (B,). No difference of large numbers, however small sigma^2 is.
+        x: (B, D).  Returns (B,). Its digits are those of x - mean - m W, a difference: where sigma is far smaller than x - mean,
+        rounding costs up to about D 2e-16 |x - mean| / sigma nats.
         """
         m, _ = self.posterior(x)  # (B, q)
         r = self._rows("log_density", x) - self.mean - m @ self.W  # (B, D)
