@@ -71,7 +71,8 @@ def linear_elbo(vae, x, condition=None):
 
         ELBO = log N(x; mu W + b, sigma^2 I) - 1/(2 sigma^2) sum_i sigma_i^2 |w_i|^2 - KL( q(z|x) || p(z) )        [PPCA-6]
 
-    w_i: row i of W; b: the decoder's bias; the second term is what the noise of q(z|x) adds to the squared error, on average. Any encoder will do.
+    w_i: row i of W; b: the decoder's bias; the second term is what the noise of q(z|x) adds to the squared error, on average. Any
+    encoder will do.
     x: (B, D); condition: the labels (B,), for a conditional model.  Returns (B,) float64. Raises TypeError for another decoder
     than one Dense layer or another likelihood than Gaussian, and the errors of `elbo`.
     """
