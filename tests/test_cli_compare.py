@@ -41,12 +41,14 @@ def test_compare_prints_the_differences_row_by_row(two, capsys):
 
 
 def test_compare_without_the_rows_says_that_its_errors_are_too_large(two, capsys):
+    assert printed(capsys, "compare", *map(str, two))["left_out"] == {}
     rows_file(two[1]).unlink()
     result = printed(capsys, "compare", *map(str, two))
     a, b = (Record.load(file).numbers["ELBO"].standard_error for file in two)
     assert not result["paired"] and result["differences"][0]["standard_error"] == pytest.approx(np.hypot(a, b))
     assert main(["compare", *map(str, two)]) == 0
-    assert "too large" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "too large" in out and "(.rows.npz); B has none." in out and "Left out" not in out
 
 
 def test_a_folder_stands_for_its_one_record_or_for_its_training(runs, two, tmp_path, capsys):
@@ -61,12 +63,30 @@ def test_a_folder_stands_for_its_one_record_or_for_its_training(runs, two, tmp_p
 
 
 def test_other_protocols_are_refused(runs, two, tmp_path, capsys):
-    for name, flags in (("k", ["--samples", "2"]), ("grey", ["--binarize", "none", "--samples", "3"])):
-        given = ["--model", runs("black"), *flags, "--record", str(tmp_path / f"{name}.json"), "--quiet"]
-        assert main(["evaluate", *given]) == 0
-    assert "do not compare: k 3 against 2." in fails(capsys, "compare", str(two[0]), str(tmp_path / "k.json"))
+    grey = ["--binarize", "none", "--samples", "3", "--record", str(tmp_path / "grey.json"), "--quiet"]
+    assert main(["evaluate", "--model", runs("black"), *grey]) == 0
     said = fails(capsys, "compare", str(two[0]), str(tmp_path / "grey.json"))
-    assert "measure log-probability against grey cross-entropy; binarization threshold against none." in said
+    assert "measure log-probability against grey cross-entropy; binarization threshold against none. Evaluate one of them" in said
+
+
+def test_two_runs_of_another_beta_compare_in_all_but_their_loss(runs, capsys):
+    """What training measured, on the same rows: ELBO and its terms are the same quantities whatever beta is."""
+    result = printed(capsys, "compare", runs("black"), runs("other"))
+    assert [d["name"] for d in result["differences"]] == ["ELBO", "reconstruction", "KL"]
+    assert result["left_out"] == {"loss": "reconstruction + 4 KL against reconstruction + 1 KL"}
+    assert main(["compare", runs("black"), runs("other")]) == 0
+    out = capsys.readouterr().out
+    assert "  Left out: loss (reconstruction + 4 KL against reconstruction + 1 KL)\n" in out
+    assert "(.rows.npz); A and B have none.\n" in out and "Note" not in out
+
+
+def test_an_evaluated_and_a_trained_run_compare_in_what_they_have_in_common(runs, two, capsys):
+    result = printed(capsys, "compare", str(two[0]), runs("other"))
+    assert [d["name"] for d in result["differences"]] == ["ELBO", "reconstruction", "KL"] and not result["paired"]
+    assert result["left_out"] == {"L_3": "only in A", "nll": "only in A", "loss": "only in B"}
+    assert main(["compare", str(two[0]), runs("other")]) == 0
+    out = capsys.readouterr().out
+    assert "Left out: L_3, nll (only in A); loss (only in B)" in out and "(.rows.npz); B has none." in out
 
 
 def test_what_is_no_record_is_told(runs, two, tmp_path, capsys):

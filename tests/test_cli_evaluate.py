@@ -83,6 +83,8 @@ def test_the_pixels_drawn_are_the_same_for_every_precision_and_their_seed_is_kep
     given = ["--data", "digits", "--binarize", "static", "--samples", "1", "--seed", "5", "--record", str(tmp_path / "r.json")]
     protocols = [printed(capsys, "evaluate", "--model", str(m), *given)["record"]["protocol"] for m in (run, twin)]
     assert protocols[0] == protocols[1] and protocols[0]["rows_seed"] == 5
+    drawn = np.random.default_rng(5).random(DIGITS.test.shape) < DIGITS.test / 16
+    assert protocols[0]["rows_sha256"] == rows_sha256(drawn.astype(float))
     assert len(protocols[0]["labels_sha256"]) == 64 and protocols[0]["binarization"] == "static"
     result = printed(capsys, "evaluate", "--model", run, "--samples", "1", "--record", str(tmp_path / "r.json"))
     assert result["binarize"] == "dynamic" and result["limits"]["floor"] == pytest.approx(13.304, abs=1e-3)  # of the greys
@@ -115,7 +117,9 @@ def test_a_standardized_model_is_measured_on_the_rows_as_they_are(runs, tmp_path
     trained = metrics(run)
     assert trained["record"]["limits"] == result["limits"]
     assert trained["record"]["protocol"]["rows_sha256"] == rows_sha256(DIGITS.test, 16)
-    assert trained["record"]["numbers"]["ELBO"]["mean"] == pytest.approx(trained["last"]["valid_elbo"] - by.log_volume, rel=1e-5)
+    numbers, last = trained["record"]["numbers"], trained["last"]
+    assert numbers["ELBO"]["mean"] == pytest.approx(last["valid_elbo"] - by.log_volume, rel=1e-5)
+    assert numbers["loss"]["mean"] == pytest.approx(last["valid_loss"] + by.log_volume, rel=1e-5)
 
 
 def test_an_autoencoder_has_a_reconstruction_and_no_bound(runs, tmp_path, capsys):

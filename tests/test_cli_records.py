@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shlex
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from test_cli import fails
 from test_record import PROTOCOL, record
 
 from npvae import VAE
-from npvae.cli import main
+from npvae.cli import build_parser, main
 from npvae.cli.records import METRICS, find, pair, record_name
 from npvae.evaluation import Record
 from npvae.evaluation.record import model_origin
@@ -20,10 +21,10 @@ from npvae.training import load_checkpoint, save_checkpoint
 class Run:
     """A folder as npvae train and npvae evaluate leave it, with records made by hand."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, seed):
         self.folder = folder
         folder.mkdir()
-        self.train(0)
+        self.train(seed)
 
     def train(self, seed):
         """Another model takes the place of the one before."""
@@ -46,12 +47,12 @@ class Run:
 
 @pytest.fixture
 def a(tmp_path):
-    return Run(tmp_path / "a")
+    return Run(tmp_path / "a", 0)
 
 
 @pytest.fixture
 def b(tmp_path):
-    return Run(tmp_path / "b")
+    return Run(tmp_path / "b", 7)
 
 
 def taken(a, b):
@@ -106,12 +107,64 @@ def test_only_what_stays_ambiguous_is_refused_with_the_files_to_choose_from(a, b
     assert main(["compare", str(files[0]), str(b), "--quiet"]) == 0
 
 
+def test_records_of_another_k_alone_compare_without_their_bounds(a, b, capsys):
+    a.evaluate(k=5)
+    b.evaluate(k=100)
+    assert [d["name"] for d in printed(capsys, "compare", str(a), str(b))["differences"]] == ["ELBO"]
+
+
 def test_where_no_two_compare_the_nearest_are_told(a, b, capsys):
-    near, far = a.evaluate(k=5), a.evaluate(k=7, measure="log-density", split="train", rows_sha256="b" * 64)
+    near = a.evaluate(split="train", rows_sha256="b" * 64)
+    far = a.evaluate(measure="grey cross-entropy", binarization="none", rows_sha256="c" * 64)
     other = b.evaluate()
     said = fails(capsys, "compare", str(a), str(b))
-    assert f"no record of {a} compares with one of {b}; the nearest are {near} and {other}, with k 5 against 100. Evaluate" in said
+    what = f"no record of {a} compares with one of {b}; the nearest are {near} and {other}, with split train against test. "
+    assert what + f"Evaluate one of them anew, as the other was: npvae evaluate --model {b} --split train" in said
     assert str(far) not in said
+
+
+def test_the_command_that_is_advised_measures_as_the_other_was_measured(a, b, capsys):
+    a.evaluate(binarization="static", rows_seed=3, rows_sha256="b" * 64, rows=2, keep=False, k=50)
+    b.evaluate()
+    command = f"npvae evaluate --model {b} --split test --binarize static --samples 50 --seed 3 --limit 2"
+    assert fails(capsys, "compare", str(a), str(b)).endswith(f": {command}\n")
+    build_parser().parse_args(shlex.split(command)[1:])
+    command = f"npvae evaluate --model {a} --split test --binarize threshold --samples 100"
+    assert fails(capsys, "compare", str(b), str(a)).endswith(f": {command}\n")
+    (a.folder / "model.npz").unlink()
+    assert fails(capsys, "compare", str(b), str(a)).endswith("Evaluate one of them anew, as the other was.\n")
+
+
+def test_no_command_is_advised_that_would_not_help(a, b, capsys):
+    a.evaluate()
+    b.evaluate(measure="log-density")
+    assert fails(capsys, "compare", str(a), str(b)).endswith("no other evaluation of the two models changes that.\n")
+
+
+def test_of_a_model_in_a_file_of_another_name_that_file_is_named(a, b, capsys):
+    a.evaluate()
+    one = record(split="train", rows_sha256="b" * 64)
+    dataclasses.replace(one, origin=b.origin() | {"checkpoint": "b/second.npz"}).save(b.folder / "r.json")
+    (b.folder / "model.npz").rename(b.folder / "second.npz")
+    assert f"npvae evaluate --model {b.folder / 'second.npz'} --split test" in fails(
+        capsys, "compare", str(a), str(b.folder / "r.json")
+    )
+
+
+def test_one_result_beside_itself_is_noted_and_of_a_folder_two_are_taken(a, b, tmp_path, capsys):
+    first = a.evaluate(k=100)
+    for given in ((a, a), (a, first), (first, first)):
+        assert printed(capsys, "compare", *map(str, given))["notes"] == ["Note: A and B are one and the same record."]
+    second = a.evaluate(k=5)
+    assert set(taken(a, a)) == {first, second}
+    assert printed(capsys, "compare", str(a), str(a))["notes"] == ["Note: A and B are of the same model."]
+    first.unlink()
+    a.evaluate(split="train", rows_sha256="b" * 64)
+    said = fails(capsys, "compare", str(a), str(a))
+    assert f"no two records of {a} compare; the nearest are " in said and said.endswith(". Name another run beside it.\n")
+    for name in ("x", "y"):
+        record().save(tmp_path / name)  # of models unknown
+    assert printed(capsys, "compare", str(tmp_path / "x"), str(tmp_path / "y"))["notes"] == []
 
 
 def test_names_of_older_versions_are_found_and_give_way_to_the_new_ones(a, b):
@@ -153,12 +206,19 @@ def test_the_better_direction_stands_beside_each_number(a, tmp_path, capsys):
     assert lines["KL"].endswith("+- 0.0000")
 
 
-def test_of_training_it_is_said_what_to_evaluate(a, b, capsys):
+def test_of_training_it_is_said_what_to_evaluate(a, b, tmp_path, capsys):
     a.evaluate(binarization="static", rows_seed=0)
     trained = record(binarization="static", rows_seed=6609599751387875367, rows_sha256="b" * 64, k=None)
     trained = dataclasses.replace(trained, origin=b.origin(epoch=20))
     (b.folder / METRICS).write_text(json.dumps({"record": trained.to_plain()}))
     said = fails(capsys, "compare", str(a), str(b))
-    what = f"{b.folder / METRICS} holds what training measured, on pixels that it drew with a seed of its own; "
-    assert what + f"what compares is measured by npvae evaluate --model {b}, with the flags of the other." in said
+    what = f"{b.folder / METRICS} holds what training measured, on pixels that it drew with a seed of its own; what compares is "
+    assert what + f"measured by: npvae evaluate --model {b} --split test --binarize static --samples 100 --seed 0\n" in said
     assert "Evaluate one of them anew" not in said
+    c = Run(tmp_path / "c", 3)
+    grey = dataclasses.replace(trained.protocol, measure="grey cross-entropy", binarization="none", rows_sha256="c" * 64)
+    other = dataclasses.replace(trained, origin=c.origin(epoch=1), protocol=grey)
+    (c.folder / METRICS).write_text(json.dumps({"record": other.to_plain()}))
+    said = fails(capsys, "compare", str(c), str(b))
+    assert f"{c.folder / METRICS} and {b.folder / METRICS} hold what training measured" in said
+    assert f"flags by: npvae evaluate --model {c} --binarize static and npvae evaluate --model {b} --binarize static\n" in said

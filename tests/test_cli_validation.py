@@ -40,6 +40,9 @@ def test_train_records_the_very_numbers_of_its_validation_rows(name, runs):
     betas = {"black": 4, "gauss": 2 * 22 / 23}  # at the last of 23 steps of a warm-up
     assert record["protocol"]["loss"] == (None if name == "grey" else f"reconstruction + {betas.get(name, 1):g} KL")
     assert record["protocol"]["rows"] == 360 and (record["protocol"]["rows_seed"] is None) == (name != "drawn")
+    if name == "drawn":  # the root of the run's streams, which draw the pixels: not the seed that was given
+        checkpoint = load_checkpoint(f"{runs(name)}/model.npz").training
+        assert record["protocol"]["rows_seed"] == checkpoint["root"] != record["origin"]["seed"]
     assert record["limits"]["ceiling"] is not None and (record["limits"]["linear"] is not None) == (name == "gauss")
 
 

@@ -118,6 +118,13 @@ def test_pixels_drawn_for_a_gaussian_have_the_variance_of_the_draw():
     assert found.ceiling == pytest.approx(expected, rel=2e-3) and found.linear is None
 
 
+def test_pixels_drawn_for_a_diagonal_gaussian_have_each_their_own_variance_of_the_draw(rng):
+    p = np.array([0.02, 0.3, 0.5, 0.9])
+    train, x = np.tile(p, (20, 1)), (rng.random((50, 4)) < p).astype(float)
+    nll = 0.5 * np.mean(np.sum((x - p) ** 2 / (p * (1 - p)) + np.log(2 * np.pi * p * (1 - p)), axis=1))
+    assert limits(data_of(train), DiagonalGaussian(), x, "dynamic").ceiling == pytest.approx(nll, rel=1e-12)
+
+
 def test_the_continuous_bernoulli_is_best_at_the_mean():
     """The ceiling on the training rows is the least over all logits, since the mean is what they are to meet."""
     train = np.clip(DIGITS.floats("train", np.float64), 0.01, 0.99)
@@ -157,10 +164,22 @@ def test_a_likelihood_of_ones_own_has_the_limits_it_can_have():
 
 def test_the_best_linear_vae_is_probabilistic_pca_of_the_training_rows():
     best = exact.ppca(DIGITS.floats("train"), 5)
-    for likelihood in (Gaussian(learn=True), DiagonalGaussian()):
-        assert limits(DIGITS, likelihood, TEST, latent_dim=5).linear == pytest.approx(-np.mean(best.log_density(TEST)), rel=1e-12)
+    found = limits(DIGITS, Gaussian(learn=True), TEST, latent_dim=5)
+    assert found.linear == pytest.approx(-np.mean(best.log_density(TEST)), rel=1e-12)
     on_train = limits(DIGITS, Gaussian(learn=True), DIGITS.floats("train"), latent_dim=5)
     assert on_train.linear == pytest.approx(-best.log_likelihood, rel=1e-6) and on_train.linear < on_train.ceiling
+
+
+def test_with_a_sigma_for_each_pixel_there_is_no_closed_form(rng):
+    """That linear VAE is factor analysis; probabilistic PCA, of one sigma, is worse here than the model that ignores z."""
+    sigma, loading = np.array([0.05, 0.1, 0.3, 1.0, 3.0, 10.0]), np.full((1, 6), 0.3)
+    x = rng.normal(size=(2000, 1)) @ loading + sigma * rng.normal(size=(2000, 6))
+    found, one_sigma = (
+        limits(data_of(x), likelihood, x, latent_dim=1) for likelihood in (DiagonalGaussian(), Gaussian(learn=True))
+    )
+    covariance = loading.T @ loading + np.diag(sigma**2)
+    factors = 0.5 * (6 * np.log(2 * np.pi) + np.linalg.slogdet(covariance)[1] + np.sum(x @ np.linalg.inv(covariance) * x) / 2000)
+    assert factors < found.ceiling < one_sigma.linear and found.linear is None
 
 
 def test_with_a_fixed_sigma_it_is_the_best_of_that_sigma():

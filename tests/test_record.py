@@ -1,9 +1,10 @@
-"""Records: what a number carries with it, that it survives JSON, which two compare, and what the others are told."""
+"""Records: what a number carries with it, that it survives JSON, and what is no record or contradicts itself."""
 
 import copy
 import dataclasses
 import hashlib
 import json
+import types
 
 import numpy as np
 import pytest
@@ -11,8 +12,8 @@ import pytest
 from npvae import VAE, Autoencoder, Gaussian, load_digits
 from npvae.beyond import Categorical, ContinuousBernoulli, DiagonalGaussian
 from npvae.core.checks import NonFiniteError
-from npvae.evaluation.protocol import Protocol, labels_sha256, measure, protocol_differences, rows_sha256
-from npvae.evaluation.record import Number, ProtocolError, Record, compare, model_origin, number, standard_error
+from npvae.evaluation.protocol import Protocol, labels_sha256, measure, rows_sha256
+from npvae.evaluation.record import Number, Record, model_origin, number, standard_error
 
 PROTOCOL = Protocol("log-probability", {"type": "Bernoulli"}, "digits", "test", 4, "a" * 64, "threshold", k=100)
 
@@ -21,7 +22,7 @@ def record(values=None, protocol=PROTOCOL, keep=True, **changes):
     """A record of those values, {name: (4,)}."""
     values = {"ELBO": [-1.0, -2.0, -4.0, -5.0]} if values is None else values
     kept = {name: np.array(v) for name, v in values.items()} if keep else {}
-    numbers = {name: number(np.array(v)) for name, v in values.items()}
+    numbers = {name: number(np.array(v))._replace(rows=changes.get("rows", len(v))) for name, v in values.items()}
     return Record(numbers, dataclasses.replace(protocol, **changes), {"seed": 0}, {"floor": 0.0, "ceiling": None}, kept)
 
 
@@ -151,7 +152,7 @@ def test_a_record_survives_json():
     plain = json.loads(json.dumps(before.to_plain()))
     after = Record.from_plain(plain)
     assert after == before and not after.values and plain["numbers"]["KL"]["mean"] == before.numbers["KL"].mean
-    single = Record({"ELBO": number(np.array([1.0]))}, PROTOCOL)
+    single = Record({"ELBO": number(np.array([1.0]))}, dataclasses.replace(PROTOCOL, rows=1))
     assert Record.from_plain(json.loads(json.dumps(single.to_plain()))) == single
 
 
@@ -161,17 +162,40 @@ def test_a_record_survives_json():
         (lambda plain: [1, 2], "no record of npvae: it has no format 'npvae record'"),
         (lambda plain: plain | {"format": "npvae checkpoint"}, "no record of npvae"),
         (lambda plain: plain | {"version": 2}, "version is 2, this npvae reads up to 1; update npvae"),
-        (lambda plain: plain | {"version": "1"}, "version is '1'"),
+        (lambda plain: plain | {"version": "1"}, "damaged: its version is '1', no whole number"),
+        (lambda plain: plain | {"version": 0}, "damaged: its version is 0, no whole number of at least 1"),
+        (lambda plain: plain | {"version": True}, "damaged: its version is True"),
         (lambda plain: {k: v for k, v in plain.items() if k != "numbers"}, "damaged: it has no 'numbers'"),
         (lambda plain: plain | {"numbers": []}, r"damaged: its numbers is \[\], no JSON object\.$"),
         (lambda plain: plain | {"numbers": {}}, "damaged: .*numbers is empty"),
         (lambda plain: plain | {"numbers": {"ELBO": 3.0}}, "damaged: ELBO is 3.0, no JSON object"),
         (lambda plain: plain | {"numbers": {"ELBO": {"mean": 3.0, "rows": 4}}}, "damaged: ELBO has no 'standard_error'"),
         (lambda plain: plain | {"numbers": {"ELBO": plain["numbers"]["ELBO"] | {"x": 1}}}, "ELBO has an unknown entry 'x'"),
-        (lambda plain: plain | {"numbers": {"ELBO": plain["numbers"]["ELBO"] | {"mean": "3"}}}, "ELBO is '3', not a finite number"),
-        (lambda plain: plain | {"numbers": {"ELBO": plain["numbers"]["ELBO"] | {"mean": float("nan")}}}, "ELBO is nan"),
-        (lambda plain: plain | {"numbers": {"ELBO": plain["numbers"]["ELBO"] | {"standard_error": True}}}, "ELBO is True"),
-        (lambda plain: plain | {"numbers": {"ELBO": plain["numbers"]["ELBO"] | {"rows": 4.0}}}, "the rows of ELBO are 4.0"),
+        (
+            lambda plain: plain | {"numbers": {"ELBO": plain["numbers"]["ELBO"] | {"mean": "3"}}},
+            "the mean of ELBO is '3', not an int or float",
+        ),
+        (
+            lambda plain: plain | {"numbers": {"ELBO": plain["numbers"]["ELBO"] | {"mean": float("nan")}}},
+            "damaged: the mean of ELBO is nan, not",
+        ),
+        (
+            lambda plain: plain | {"numbers": {"ELBO": plain["numbers"]["ELBO"] | {"standard_error": True}}},
+            "the standard_error of ELBO is True, not an",
+        ),
+        (
+            lambda plain: plain | {"numbers": {"ELBO": plain["numbers"]["ELBO"] | {"rows": 4.0}}},
+            "the rows of ELBO are 4.0, not a whole",
+        ),
+        (
+            lambda plain: plain | {"numbers": {"ELBO": plain["numbers"]["ELBO"] | {"mean": 10**400}}},
+            "an integer too large for a float",
+        ),
+        (
+            lambda plain: plain | {"numbers": {"ELBO": plain["numbers"]["ELBO"] | {"rows": 5}}},
+            "ELBO is of 5 rows, and its protocol of 4",
+        ),
+        (lambda plain: plain | {"protocol": plain["protocol"] | {"k": 0}}, "damaged: Protocol: k must be at least 1, got 0"),
         (lambda plain: plain | {"protocol": {}}, "damaged: its protocol has no 'measure'"),
         (lambda plain: plain | {"protocol": plain["protocol"] | {"colour": 1}}, "its protocol has an unknown entry 'colour'"),
         (lambda plain: plain | {"protocol": plain["protocol"] | {"k": "100"}}, "k must be int or None, got '100'"),
@@ -196,77 +220,65 @@ def test_the_key_tells_protocols_apart_but_not_two_models_that_learned_their_sig
     assert key(0.5, True) == key(0.6, True) and key(0.5, False) != key(0.6, False)
 
 
-# ---- comparing -------------------------------------------------------------------------------------------------------------------
+# ---- what contradicts itself -----------------------------------------------------------------------------------------------------
 
 
-def test_a_difference_is_b_minus_a_with_the_error_of_the_rows_differences():
-    a, b = record({"ELBO": [-1.0, -2.0, -4.0, -5.0]}), record({"ELBO": [-0.5, -1.0, -3.5, -4.0]})
-    (found,) = compare(a, b)
-    assert (found.name, found.a, found.b, found.difference, found.paired) == ("ELBO", -3.0, -2.25, 0.75, True)
-    assert found.standard_error == pytest.approx(np.sqrt(4 * 0.25**2 / 3 / 4), rel=1e-14)
-    assert compare(b, a)[0].difference == -0.75
+@pytest.mark.parametrize("mean", [float("nan"), float("inf"), -float("inf")])
+def test_a_record_made_by_hand_has_finite_means(mean):
+    with pytest.raises(ValueError, match=f"Record: the mean of ELBO is {mean}, not a finite number"):
+        Record({"ELBO": Number(mean, 0.1, 4)}, PROTOCOL)
 
 
-def test_without_the_rows_the_errors_add_up_as_squares():
-    a, b = record({"ELBO": [-1.0, -2.0, -4.0, -5.0]}), record({"ELBO": [0.0, 0.0, 4.0, 4.0]}, keep=False)
-    (found,) = compare(a, b)
-    assert not found.paired
-    assert found.standard_error == pytest.approx(np.sqrt(10 / 3 / 4 + 16 / 3 / 4), rel=1e-14)
-    one = Record({"ELBO": number(np.array([1.0]))}, PROTOCOL)
-    assert compare(one, one)[0].standard_error is None
-
-
-def test_only_numbers_of_one_name_are_compared():
-    a = record({"ELBO": [1.0, 2.0, 3.0, 4.0], "L_100": [1.0, 2.0, 3.0, 4.0]})
-    assert [d.name for d in compare(a, record())] == ["ELBO"]
-    with pytest.raises(ProtocolError, match="no number in common, ELBO against KL"):
-        compare(record(), record({"KL": [1.0, 2.0, 3.0, 4.0]}))
+@pytest.mark.parametrize("what", ["standard_error", "monte_carlo_error"])
+def test_an_error_is_finite_and_never_negative(what):
+    plain = record().to_plain()
+    for value, said in ((-1e-9, "is -1e-09, and an error is never negative"), (float("inf"), "is inf, not a finite number")):
+        plain["numbers"]["ELBO"][what] = value
+        with pytest.raises(ValueError, match=f"damaged: the {what} of ELBO {said}"):
+            Record.from_plain(plain)
+    for value in (0, 0.0, None):
+        plain["numbers"]["ELBO"][what] = value
+        assert getattr(Record.from_plain(plain).numbers["ELBO"], what) == value
 
 
 @pytest.mark.parametrize(
-    "changes, said",
+    "values, error, said",
     [
-        ({"measure": "log-density"}, "measure log-probability against log-density"),
-        ({"k": 5000}, "k 100 against 5,000"),
-        ({"rows_sha256": "b" * 64, "binarization": "dynamic"}, "binarization threshold against dynamic"),
-        ({"rows_sha256": "b" * 64, "split": "train"}, "split test against train"),
-        ({"rows_sha256": "b" * 64, "data": "mnist"}, "data digits against mnist"),
-        ({"rows_sha256": "b" * 64, "rows": 5000}, "rows 4 against 5,000"),
-        ({"rows_sha256": "b" * 64}, "the rows themselves, SHA-256 aaaaaaaa against bbbbbbbb, under the same name"),
-        ({"labels_sha256": "c" * 64}, "given no labels against given labels cccccccc"),
-        ({"reduction": "bits per pixel"}, "reduction 'nats per example: .*' against 'bits per pixel'"),
+        (
+            {"ELBO": np.array([49.0, 48.0, 46.0, 45.0])},
+            ValueError,
+            r"values\['ELBO'\] have the mean 47, and numbers\['ELBO'\] is -3;",
+        ),
+        ({"ELBO": np.array([-1.0, -2.0, -4.0, -5.0001])}, ValueError, "have the mean -3"),
+        ({"ELBO": np.zeros(3)}, ValueError, r"values\['ELBO'\] has shape \(3,\), expected \(4,\)"),
+        ({"ELBO": np.array([-3.0, -3.0, -3.0, np.nan])}, ValueError, r"values\['ELBO'\] is nan at \[3\]"),
+        ({"ELBO": np.array(["a"] * 4)}, TypeError, "must be an array of floats, got <U1"),
+        ({"KL": np.zeros(4)}, ValueError, r"values\['KL'\] are given, and numbers has no 'KL'"),
     ],
 )
-def test_another_protocol_is_refused_with_what_differs(changes, said):
-    with pytest.raises(ProtocolError, match=f"^these two do not compare: {said}. Evaluate one of them anew, as the other was.$"):
-        compare(record(), record(**changes))
-    assert protocol_differences(PROTOCOL, PROTOCOL) == []
+def test_values_are_those_that_their_number_is_the_mean_of(values, error, said):
+    with pytest.raises(error, match=said):
+        dataclasses.replace(record(), values=values)
 
 
-def test_all_differences_stand_in_one_sentence():
-    other = record(rows_sha256="b" * 64, binarization="dynamic", k=5000)
-    with pytest.raises(ProtocolError, match="compare: binarization threshold against dynamic; k 100 against 5,000"):
-        compare(record(), other)
+def test_values_in_float32_are_those_of_their_number():
+    values = 1e4 + np.random.default_rng(0).random(1000, np.float32)
+    protocol = dataclasses.replace(PROTOCOL, rows=1000)
+    own = Number(float(np.mean(values)), 0.01, 1000)  # a mean taken in float32
+    for one in (number(values), own):
+        assert Record({"ELBO": one}, protocol, values={"ELBO": values}).numbers["ELBO"] == one
 
 
-def test_pixels_drawn_with_other_seeds_and_losses_of_another_beta_are_told():
-    drawn = dataclasses.replace(PROTOCOL, binarization="static", rows_seed=1)
-    other = dataclasses.replace(drawn, rows_seed=20000, rows_sha256="b" * 64)
-    assert protocol_differences(drawn, other) == ["pixels drawn with seed 1 against 20000"]
-    losses = [dataclasses.replace(PROTOCOL, loss=f"reconstruction + {beta} KL") for beta in (1, 4)]
-    assert protocol_differences(*losses) == ["loss reconstruction + 1 KL against reconstruction + 4 KL"]
-    assert protocol_differences(losses[0], PROTOCOL) == []  # no loss among the numbers of the other
+def test_models_are_told_apart_by_names_shapes_and_kinds_of_numbers():
+    """The bytes are the same in all of them."""
 
+    class Parameters(list):
+        size = 6
 
-def test_what_does_not_matter_is_left_alone():
-    """The same rows by another name, another sigma, another model, and a bound that the other has not got."""
-    assert compare(record(), record(data="mine", binarization="none", rows_seed=3))
-    fixed = record(measure="log-density", likelihood={"type": "Gaussian", "sigma": 0.5, "learn": False})
-    learned = record(measure="log-density", likelihood={"type": "Gaussian", "sigma": 0.1, "learn": True})
-    assert compare(fixed, learned)
-    assert compare(record(), dataclasses.replace(record(k=None), origin={"seed": 5, "versions": {"numpy": "1.26"}}))
+    def sha256(*parameters):
+        model = types.SimpleNamespace(params=Parameters((name, value, None) for name, value in parameters), dtype=np.dtype("f4"))
+        return model_origin(model)["sha256"]
 
-
-def test_a_value_that_is_missing_or_of_other_rows_is_not_paired():
-    short = dataclasses.replace(record(), values={"ELBO": np.zeros(3)})
-    assert not compare(record(), short)[0].paired and not compare(record(), record(keep=False))[0].paired
+    zeros = np.zeros(6, np.float32)
+    found = [sha256(("W", zeros)), sha256(("b", zeros)), sha256(("W", zeros.reshape(2, 3))), sha256(("W", zeros.view(np.int32)))]
+    assert len(set(found)) == 4 and sha256(("W", zeros.copy())) == found[0]

@@ -24,7 +24,7 @@ def test_the_lines_of_the_docstring_save_load_and_compare(rng, tmp_path, monkeyp
     exec("\n".join(lines[:3]), names | {"Record": Record, "Protocol": Protocol})
     (tmp_path / "npvae-run").mkdir()
     (tmp_path / "npvae-run" / "metrics.json").write_text(json.dumps({"record": Record.load("mine.json").to_plain()}))
-    (found,) = eval(lines[3], {"compare": compare, "Record": Record})
+    (found,), _ = eval(lines[3], {"compare": compare, "Record": Record})
     assert found.difference == 0 and not found.paired  # a metrics.json has no values of rows
 
 
@@ -33,7 +33,7 @@ def test_a_record_keeps_its_rows_in_a_file_and_is_paired_with_itself(tmp_path):
     before.save(tmp_path / "r.json")
     after = Record.load(str(tmp_path / "r.json"))
     assert after == before and all(np.array_equal(after.values[name], v) for name, v in before.values.items())
-    assert [(d.difference, d.standard_error, d.paired) for d in compare(before, after)] == [(0.0, 0.0, True)] * 2
+    assert [(d.difference, d.standard_error, d.paired) for d in compare(before, after).differences] == [(0.0, 0.0, True)] * 2
     assert sorted(p.name for p in tmp_path.iterdir()) == ["r.json", "r.rows.npz"]
 
 

@@ -1,15 +1,16 @@
 """Records in the folders of runs: their names, and which of several is meant."""
 
+import itertools
 import pathlib
 import shlex
 from typing import NamedTuple
 
 from npvae.cli.common import MODEL_FILE
-from npvae.evaluation.protocol import protocol_differences
+from npvae.evaluation.protocol import ANEW, CONCERNS, protocol_differences, remedy
 from npvae.evaluation.record import ProtocolError, Record, model_origin
 from npvae.training import CheckpointError, load_checkpoint
 
-METRICS = "metrics.json"
+METRICS, UNKNOWN = "metrics.json", "unknown"
 
 
 class Found(NamedTuple):
@@ -61,17 +62,22 @@ def find(where):
 def pair(a, b):
     """The two records that the paths a and b mean -> Found, Found: if a folder holds several, those that compare.
 
-    Raises ProtocolError if no two do, ValueError if several do."""
+    If several do, those of one k, too; of a folder beside itself, two different ones. Raises ProtocolError if no two compare,
+    ValueError if several pairs do equally well."""
     firsts, seconds = find(a), find(b)
     if len(firsts) == len(seconds) == 1:
         return firsts[0], seconds[0]
-    pairs = [(first, second) for first in firsts for second in seconds]
+    itself = [one.path for one in firsts] == [one.path for one in seconds]
+    pairs = list(itertools.combinations(firsts, 2) if itself else itertools.product(firsts, seconds))
     alike = [two for two in pairs if not _differences(*two)]
+    least = min((_concerning(*two) for two in alike), default=0)
+    alike = [two for two in alike if _concerning(*two) == least]
     if not alike:
         first, second = min(pairs, key=lambda two: len(_differences(*two)))
+        none = f"no two records of {a} compare" if itself else f"no record of {a} compares with one of {b}"
         raise ProtocolError(
-            f"no record of {a} compares with one of {b}; the nearest are {first.path} and {second.path}, with "
-            f"{'; '.join(_differences(first, second))}. {again(first, second)}"
+            f"{none}; the nearest are {first.path} and {second.path}, with {'; '.join(_differences(first, second))}. "
+            + ("Name another run beside it." if itself else again(first, second))
         )
     if len(alike) > 1:
         choices = " or ".join(f"{first.path} {second.path}" for first, second in alike)
@@ -81,35 +87,61 @@ def pair(a, b):
 
 def again(first, second):
     """What to do about two records that do not compare."""
-    trained = [one for one in (first, second) if one.of_training()]
+    told = remedy(first.record.protocol, second.record.protocol)
+    if told != ANEW:
+        return told
+    trained = [two for two in ((first, second), (second, first)) if two[0].of_training()]
     if not trained:
-        return "Evaluate one of them anew, as the other was."
-    files = " and ".join(dict.fromkeys(str(one.path) for one in trained))
-    commands = " and ".join(dict.fromkeys(f"npvae evaluate --model {shlex.quote(str(one.path.parent))}" for one in trained))
-    drawn = any(one.record.protocol.rows_seed is not None for one in trained)
+        return f"{told[:-1]}: {_evaluation(second, first)}" if _checkpoint(second).exists() else told
+    files = list(dict.fromkeys(str(one.path) for one, _ in trained))
+    commands = " and ".join(dict.fromkeys(_evaluation(*two) for two in trained))
+    drawn = any(one.record.protocol.rows_seed is not None for one, _ in trained)
     pixels = ", on pixels that it drew with a seed of its own" if drawn else ""
-    return f"{files} holds what training measured{pixels}; what compares is measured by {commands}, with the flags of the other."
+    how = "is measured with the same flags by" if len(trained) == 2 else "is measured by"
+    holds = f"{' and '.join(files)} {'holds' if len(files) == 1 else 'hold'} what training measured{pixels}"
+    return f"{holds}; what compares {how}: {commands}"
+
+
+def _evaluation(found, other):
+    """The command that measures the model of one record as the other was measured; if training did that, on the same pixels."""
+    file, one, p = _checkpoint(found), found.record.protocol, other.record.protocol
+    command = f"npvae evaluate --model {shlex.quote(str(file.parent if file.name == MODEL_FILE else file))}"
+    if other.of_training():
+        return f"{command} --binarize {one.binarization if p.binarization == 'none' else p.binarization}"
+    flags = {"split": p.split, "binarize": p.binarization, "samples": p.k, "seed": p.rows_seed}
+    flags["limit"] = p.rows if p.split == one.split and p.rows < one.rows else None
+    return " ".join([command, *(f"--{name} {value}" for name, value in flags.items() if value is not None)])
 
 
 def stale(name, found):
     """A note if the model beside the record is not the one that was measured -> [line], or []."""
-    checkpoint = found.record.origin.get("checkpoint")
-    if not isinstance(checkpoint, str):
+    if not isinstance(found.record.origin.get("checkpoint"), str):
         return []
-    file = found.path.parent / pathlib.PurePath(checkpoint).name
+    file = _checkpoint(found)
     there = _model_in(file)
     if there in (None, found.sha256):
         return []
     return [f"Note: {name} is of model {found.sha256[:8]}, and {file} has changed since: it is {there[:8]}. Evaluate it anew."]
 
 
+def _checkpoint(found):
+    """The file beside a record that its model was in; model.npz, if the record does not say."""
+    checkpoint = found.record.origin.get("checkpoint")
+    return found.path.parent / (pathlib.PurePath(checkpoint).name if isinstance(checkpoint, str) else MODEL_FILE)
+
+
 def _differences(first, second):
     return protocol_differences(first.record.protocol, second.record.protocol)
 
 
+def _concerning(first, second):
+    """In how many of those entries they differ that concern some of the numbers alone."""
+    return sum(getattr(first.record.protocol, name) != getattr(second.record.protocol, name) for name in CONCERNS)
+
+
 def _of_model(record, name):
     model = record.origin.get("model")
-    return str(model.get(name, "unknown")) if isinstance(model, dict) else "unknown"
+    return str(model.get(name, UNKNOWN)) if isinstance(model, dict) else UNKNOWN
 
 
 def _model_in(path):

@@ -51,9 +51,9 @@ def limits(data, likelihood, x, binarize=None, latent_dim=None, drawn_from=None)
     within [0.001, 0.999]), and where a variance is learned, theirs: one for all pixels, or with DiagonalGaussian one for each.
     floor: what no model can pass. It is 0 for letters and for black-and-white pixels; if those were drawn from grey ones, it is in
     expectation the entropy of these, drawn_from. A Gaussian of fixed sigma has D/2 log(2 pi sigma^2), other densities have none.
-    linear, for Gaussian likelihoods and a latent_dim: what the best linear VAE of as many latents reaches. That is probabilistic
-    PCA of the training rows, with the sigma of the likelihood where it is fixed; None if they lie in so few dimensions, or if
-    their pixels are to be drawn.
+    linear, for a Gaussian and a latent_dim: what the best linear VAE of as many latents reaches. That is probabilistic PCA of the
+    training rows, with the sigma of the likelihood where it is fixed; None if they lie in so few dimensions, or if their pixels are
+    to be drawn. None for DiagonalGaussian: a linear VAE with a sigma for each pixel is factor analysis, which has no closed form.
 
     data: a Dataset, whose training rows count; x, drawn_from: (B, D) floats, scaled; binarize: None, "none", "threshold", "static"
     or "dynamic". Raises TypeError, ValueError for other arguments, NonFiniteError for a NaN.
@@ -158,10 +158,10 @@ def _floor(likelihood, x):
 
 def _linear(likelihood, train, x, latent_dim):
     """The loss of the best linear VAE on x, or None; there is none for rows that are yet to be drawn."""
-    if latent_dim is None or train.drawn or not isinstance(likelihood, (Gaussian, DiagonalGaussian)):
+    if latent_dim is None or train.drawn or not isinstance(likelihood, Gaussian):
         return None
     train, D = train.array(), x.shape[1]
-    if isinstance(likelihood, Gaussian) and not likelihood.learn:
+    if not likelihood.learn:
         best = exact.linear_vae(exact.linear_optimum(train, min(latent_dim, D), likelihood.sigma**2))
         return -_mean(lambda rows: exact.linear_elbo(best, rows), x)
     try:

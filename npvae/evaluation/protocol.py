@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import asdict, dataclass, fields
+from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,10 @@ from npvae.models import Autoencoder
 
 REDUCTION = "nats per example: summed over the data and latent dimensions, averaged over the rows"
 CHUNK_ROWS = 4096
+ANEW = "Evaluate one of them anew, as the other was."
 DENSITIES = (Gaussian, DiagonalGaussian, ContinuousBernoulli)
 KINDS: dict[str, Any] = {"likelihood": dict, "rows": int, "rows_seed": int, "k": int}  # of a Protocol; the others are text
+CONCERNS = {"k": ("L_*", "grey L_*", "nll"), "loss": ("loss",)}  # the names of the only numbers that these say something of
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Protocol:
     k                importance samples of the L_k among the numbers; loss: what the loss among them is, with its beta; else None
     reduction        sums, means and units
 
-    Raises TypeError for a value of another type.
+    Raises TypeError for a value of another type, ValueError for rows or k below 1.
     """
 
     measure: str
@@ -52,6 +55,9 @@ class Protocol:
             value, kind, optional = getattr(self, f.name), KINDS.get(f.name, str), f.default is None
             if not (optional and value is None) and (isinstance(value, bool) or not isinstance(value, kind)):
                 raise TypeError(f"Protocol: {f.name} must be {kind.__name__}{' or None' * optional}, got {value!r:.40}.")
+        for name, value in (("rows", self.rows), ("k", self.k)):
+            if value is not None and value < 1:
+                raise ValueError(f"Protocol: {name} must be at least 1, got {value}.")
 
     def key(self):
         """Eight hexadecimal digits of everything here but a learned sigma, which is the model's: for the name of a file."""
@@ -110,23 +116,42 @@ def labels_sha256(labels):
 
 
 def protocol_differences(a, b):
-    """Everything in which two protocols differ so that their numbers do not compare, a phrase for each; empty if they do.
+    """Everything in which two protocols differ so that no number of theirs compares, a phrase for each; empty if numbers may.
 
     Where the rows are the same, bit for bit, it does not matter under which name or by which seed they came about; of two
-    likelihoods, only what they measure matters. k and loss matter where both records have one."""
+    likelihoods, only what they measure matters. k and loss concern some numbers alone: see `number_difference`."""
     found = [] if a.measure == b.measure else [f"measure {a.measure} against {b.measure}"]
     if a.rows_sha256 != b.rows_sha256:
         found += _row_differences(a, b)
+    elif a.rows != b.rows:
+        found.append(f"rows {a.rows:,} against {b.rows:,} under one SHA-256, which only one of them can have")
     if a.labels_sha256 != b.labels_sha256:
         told = ["given no labels" if p.labels_sha256 is None else f"given labels {p.labels_sha256[:8]}" for p in (a, b)]
         found.append(f"{told[0]} against {told[1]}")
-    for name in ("k", "loss"):
-        first, second = getattr(a, name), getattr(b, name)
-        if first != second and None not in (first, second):
-            found.append(f"{name} {_shown(first)} against {_shown(second)}")
     if a.reduction != b.reduction:
         found.append(f"reduction {a.reduction!r} against {b.reduction!r}")
     return found
+
+
+def number_difference(name, a, b):
+    """Why the number `name` of two protocols does not compare although their rows do: a phrase, or None.
+
+    k concerns L_*, grey L_* and nll, and the training loss, with its beta, only the number of that name."""
+    for field, names in CONCERNS.items():
+        first, second = getattr(a, field), getattr(b, field)
+        if first != second and any(fnmatchcase(name, one) for one in names):
+            return f"{field} " * (field != name) + f"{_shown(first)} against {_shown(second)}"
+    return None
+
+
+def remedy(a, b):
+    """What to do about two protocols that differ: a sentence."""
+    kinds = [p.measure.replace("grey cross-entropy", "log-probability") for p in (a, b)]  # which one, depends on the binarization
+    if kinds[0] != kinds[1] or (a.labels_sha256 is None) != (b.labels_sha256 is None):  # log p(x), and log p(x | label)
+        return "These are different quantities, and no other evaluation of the two models changes that."
+    if a.data != b.data and a.rows_sha256 != b.rows_sha256:
+        return "Only results of the same rows of the same data compare."
+    return ANEW
 
 
 def _row_differences(a, b):
@@ -142,4 +167,4 @@ def _row_differences(a, b):
 
 
 def _shown(value):
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    return "not told" if value is None else f"{value:,}" if isinstance(value, int) else str(value)

@@ -17,10 +17,11 @@ import numpy as np
 
 from npvae.core.checks import finite, has_shape
 from npvae.evaluation import record_file
-from npvae.evaluation.protocol import Protocol, protocol_differences
+from npvae.evaluation.protocol import Protocol, number_difference, protocol_differences, remedy
 from npvae.evaluation.record_file import FORMAT
 
 VERSION = 1
+ROUNDING = 1e-6  # of the mean of |values|: what the mean of the same values may be off by, taken elsewhere or in float32
 
 
 class ProtocolError(ValueError):
@@ -54,7 +55,8 @@ class Record:
     limits     floor and ceiling of the loss and the like, {name: number or None}, in nats per example
     values     {name: (rows,)}: the numbers row by row, for the error of a difference; they are no part of the plain data
 
-    measure and rows_sha256 are those of npvae.evaluation.protocol. Raises TypeError, ValueError for what is no Number or Protocol.
+    measure and rows_sha256 are those of npvae.evaluation.protocol. Raises TypeError, ValueError for what is no Number or Protocol,
+    for a Number that is not finite, or not of the protocol's rows, and for values whose mean is not that of their Number.
     """
 
     numbers: dict[str, Number]
@@ -74,6 +76,10 @@ class Record:
                 raise TypeError(f"Record: numbers[{name!r}] must be a Number, got {type(one).__name__}; record.number makes one.")
         if not self.numbers:
             raise ValueError("Record: numbers is empty, and a record without a number records nothing.")
+        for name, one in self.numbers.items():
+            _check_number(name, one, self.protocol.rows)
+        for name, values in self.values.items():
+            _check_values(name, values, self.numbers.get(name))
 
     def save(self, path):
         """Write it to a file at exactly this path, and the values of the rows, if it has them, to NAME.rows.npz beside it.
@@ -102,15 +108,18 @@ class Record:
         """The record of plain data.  Raises ValueError with what is missing or wrong, if it is none."""
         if not isinstance(plain, dict) or plain.get("format") != FORMAT:
             raise ValueError(f"this is no record of npvae: it has no format {FORMAT!r}.")
-        if not isinstance(plain.get("version"), int) or plain["version"] > VERSION:
-            raise ValueError(f"the record's version is {plain.get('version')!r}, this npvae reads up to {VERSION}; update npvae.")
+        version = plain.get("version")
+        if type(version) is not int or version < 1:  # True is no version
+            raise ValueError(f"the record is damaged: its version is {version!r:.40}, no whole number of at least 1.")
+        if version > VERSION:
+            raise ValueError(f"the record's version is {version!r:.40}, this npvae reads up to {VERSION}; update npvae.")
         try:
             given = {name: _object(plain, name) for name in ("protocol", "numbers", "origin", "limits")}
             protocol = _made(Protocol, "its protocol", given["protocol"])
-            numbers = {name: _number(name, entries) for name, entries in given["numbers"].items()}
+            numbers = {name: _made(Number, name, entries) for name, entries in given["numbers"].items()}
             return cls(numbers, protocol, given["origin"], given["limits"], values or {})
         except (TypeError, ValueError) as error:
-            raise ValueError(f"the record is damaged: {str(error).removesuffix('.')}.") from error
+            raise ValueError(f"the record is damaged: {str(error).removeprefix('Record: ').removesuffix('.')}.") from error
 
 
 def _object(plain, name):
@@ -132,15 +141,41 @@ def _made(kind, what, given):
     return kind(**given)
 
 
-def _number(name, given):
-    """-> Number.  Raises TypeError for what is no finite number."""
-    found = _made(Number, name, given)
-    for value in (found.mean, *(e for e in (found.standard_error, found.monte_carlo_error) if e is not None)):
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-            raise TypeError(f"{name} is {value!r:.40}, not a finite number")
-    if isinstance(found.rows, bool) or not isinstance(found.rows, int):
-        raise TypeError(f"the rows of {name} are {found.rows!r:.40}")
-    return found
+def _check_number(name, one, rows):
+    """Raises TypeError, ValueError for a Number that is not one of so many rows."""
+    for what, value in (("mean", one.mean), ("standard_error", one.standard_error), ("monte_carlo_error", one.monte_carlo_error)):
+        if value is None and what != "mean":
+            continue
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise TypeError(f"Record: the {what} of {name} is {value!r:.40}, not an int or float.")
+        try:
+            known = math.isfinite(value)
+        except OverflowError:
+            raise ValueError(f"Record: the {what} of {name} is an integer too large for a float.") from None
+        if not known:
+            raise ValueError(f"Record: the {what} of {name} is {value!r}, not a finite number.")
+        if value < 0 and what != "mean":
+            raise ValueError(f"Record: the {what} of {name} is {value!r}, and an error is never negative.")
+    if isinstance(one.rows, bool) or not isinstance(one.rows, int):
+        raise TypeError(f"Record: the rows of {name} are {one.rows!r:.40}, not a whole number.")
+    if one.rows != rows:
+        raise ValueError(f"Record: {name} is of {one.rows:,} rows, and its protocol of {rows:,}.")
+
+
+def _check_values(name, values, one):
+    """Raises TypeError, ValueError unless values are the finite rows (rows,) that this Number is the mean of."""
+    if one is None:
+        raise ValueError(f"Record: values[{name!r}] are given, and numbers has no {name!r}.")
+    what, values = f"values[{name!r}]", np.asarray(values)
+    if values.dtype.kind not in "fiu":
+        raise TypeError(f"Record: {what} must be an array of floats, got {values.dtype}.")
+    has_shape("Record", what, values, (one.rows,), "one value a row.")
+    finite("Record", "only finite values have a mean.", **{what: values})
+    mean = float(np.mean(values, dtype=np.float64))
+    if abs(mean - one.mean) > ROUNDING * float(np.mean(np.abs(values), dtype=np.float64)):
+        raise ValueError(
+            f"Record: {what} have the mean {mean:.6g}, and numbers[{name!r}] is {one.mean:.6g}; record.number makes one."
+        )
 
 
 # ---- what a record is made of ----------------------------------------------------------------------------------------------------
@@ -197,37 +232,56 @@ class Difference(NamedTuple):
     paired: bool
 
 
+class Comparison(NamedTuple):
+    """The differences, and the numbers that do not compare: {name: why}."""
+
+    differences: list[Difference]
+    left_out: dict[str, str]
+
+
 def compare(a, b):
-    """The numbers that two records have in common -> [Difference, ...].
+    """The numbers that two records have in common -> Comparison(differences, left_out).
 
         paired:    error^2 = Var_b( v^B_b - v^A_b ) / B               where both records have the values of the single rows
         else:      error^2 = error_A^2 + error_B^2
 
     Both records are of the same rows, and easy rows are easy for both: paired errors are far smaller. The other form is that of
-    independent rows, and so too large.
-    Raises TypeError for what is no Record, ProtocolError if the protocols differ in anything that matters, see
-    `protocol_differences`, or nothing is in common.
+    independent rows, and so too large. Left out are numbers of one record alone, bounds and nll of another k, the loss of another
+    beta, each with the reason: {"nll": "k 100 against 5,000", "loss": "only in A"}.
+    Raises TypeError for what is no Record, ProtocolError if the protocols differ in what concerns every number, see
+    `protocol_differences`, or no number is left.
     """
     for name, record in (("a", a), ("b", b)):
         if not isinstance(record, Record):
             raise TypeError(f"compare: {name} must be a Record, got {type(record).__name__}; Record.load(FILE) reads one.")
     differences = protocol_differences(a.protocol, b.protocol)
     if differences:
-        raise ProtocolError(f"these two do not compare: {'; '.join(differences)}. Evaluate one of them anew, as the other was.")
-    common = [name for name in a.numbers if name in b.numbers]
-    if not common:
-        raise ProtocolError(
-            f"these two do not compare: they have no number in common, {', '.join(a.numbers)} against {', '.join(b.numbers)}."
-        )
-    return [_difference(name, a, b) for name in common]
+        raise ProtocolError(f"these two do not compare: {'; '.join(differences)}. {remedy(a.protocol, b.protocol)}")
+    reasons = {name: _reason(name, a, b) for name in [*a.numbers, *b.numbers]}
+    left_out = {name: reason for name, reason in reasons.items() if reason}
+    if len(left_out) == len(reasons):
+        raise ProtocolError(f"these two do not compare: they have no number in common that was measured alike: {listed(left_out)}.")
+    return Comparison([_difference(name, a, b) for name in reasons if name not in left_out], left_out)
+
+
+def listed(left_out):
+    """{name: why} for people: L_100, loss (only in A); nll (k 100 against 5,000)."""
+    reasons = dict.fromkeys(left_out.values())
+    return "; ".join(f"{', '.join(name for name, why in left_out.items() if why == reason)} ({reason})" for reason in reasons)
+
+
+def _reason(name, a, b):
+    """Why this number does not compare, or None."""
+    if name in a.numbers and name in b.numbers:
+        return number_difference(name, a.protocol, b.protocol)
+    return f"only in {'A' if name in a.numbers else 'B'}"
 
 
 def _difference(name, a, b):
     first, second = a.numbers[name], b.numbers[name]
-    values = [record.values.get(name) for record in (a, b)]
-    paired = all(v is not None and len(v) == first.rows for v in values)
+    paired = name in a.values and name in b.values
     if paired:
-        error = number(values[1] - values[0]).standard_error
+        error = number(np.subtract(b.values[name], a.values[name], dtype=np.float64)).standard_error
     else:
         errors = first.standard_error, second.standard_error
         error = None if None in errors else math.hypot(*errors)
