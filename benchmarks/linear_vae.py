@@ -52,8 +52,8 @@ loss of the trained model less that of the optimum (`exact.linear_optimum`), in 
 |---:|---:|---:|---:|---:|---:|
 {collapsed}
 
-The counts differ at the edge only, by latents worth as little as the gap: at 0.2 the seventh direction is not found in 30,000 steps;
-where more are counted (seed 2), several latents share the weakest direction, of which the optimum needs one. In the other
+The counts differ at the edge only, by latents worth as little as the gap: at 0.2 the seventh direction is not found in 30,000
+steps; where more are counted (seed 2), several latents share the weakest direction, of which the optimum needs one. In the other
 runs, what the prediction calls collapsed is collapsed.
 """
 
