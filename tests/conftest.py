@@ -7,6 +7,8 @@ examples, no shrinking).
 import gc
 import os
 
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy: threads that wait for each other make small products slow
+
 import numpy as np
 import pytest
 from hypothesis import Phase, settings
