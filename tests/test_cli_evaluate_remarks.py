@@ -81,9 +81,18 @@ def test_what_a_few_draws_and_a_few_rows_say_is_remarked(runs, tmp_path, capsys)
     assert main(["evaluate", *given, "--limit", "1", "--samples", "1"]) == 0
     out = capsys.readouterr().out
     assert out.startswith("1 test row of digits") and "1 importance sample a row" in out
-    assert "these are few of 1 sample: L_1 may lie well below log p(x); try more --samples" in out
+    assert "these are few" not in out  # it is all there is
     assert main(["evaluate", *given, "--samples", "50"]) == 0
     assert "these are few" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("K, enough", [(2, 1.0), (10, 5.0), (20, 10.0), (100, 10.0), (1000, 10.0), (5000, 50.0)])
+def test_effective_samples_are_few_below_ten_half_of_the_first_ones_and_a_hundredth(K, enough):
+    numbers = {"ELBO": types.SimpleNamespace(mean=-20.0), f"L_{K}": types.SimpleNamespace(mean=-19.0)}
+    record = types.SimpleNamespace(numbers=numbers, protocol=types.SimpleNamespace(k=K))
+    assert evaluate._remarks(record, f"L_{K}", enough) == []
+    (line,) = evaluate._remarks(record, f"L_{K}", 0.99 * enough)
+    assert f"these are few of {K:,} sample" in line and f"L_{K} may lie well below log p(x); try more --samples" in line
 
 
 @pytest.mark.parametrize("elbo, effective, said", [(-18.0, 49.0, 2), (-20.0, 49.0, 1), (-18.0, 51.0, 1), (-20.0, 51.0, 0)])

@@ -8,6 +8,7 @@ import pytest
 
 from npvae import VAE, Autoencoder, Dense, ReLU, load_digits
 from npvae.cli import build_parser, main, pictures, running
+from npvae.cli import evaluate as evaluate_verb
 from npvae.cli.train import _folder_and_settings
 from npvae.evaluation.record import standard_error
 
@@ -127,6 +128,14 @@ def test_the_flags_of_evaluate(run_folder, capsys):
     assert evaluate("--binarize", "threshold", "--samples", "1", "--split", "train")["L_1"]["mean"] < black["L_50"]["mean"]
     shared = evaluate("--binarize", "threshold", "--samples", "50", "--split", "train", "--workers", "3")
     assert {**shared, "record": None} == {**black, "record": None}
+
+
+def test_workers_are_passed_on(run_folder, monkeypatch, capsys):
+    seen, original = [], evaluate_verb.importance_sampling
+    monkeypatch.setattr(evaluate_verb, "importance_sampling", lambda *a, **b: seen.append(b["workers"]) or original(*a, **b))
+    for flags in ([], ["--workers", "3"]):
+        assert main(["evaluate", "--model", run_folder.path, "--binarize", "threshold", "--samples", "2", "--quiet", *flags]) == 0
+    assert seen == [1, 3]
 
 
 def test_the_flags_of_sample_reconstruct_and_trace(run_folder, capsys, tmp_path):

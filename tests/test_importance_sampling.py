@@ -229,6 +229,15 @@ def test_a_file_gets_one_line_if_asked_and_none_else(monkeypatch):
     assert text == "L_5 of 30/30 rows: -85.50 +- 1.61 nats; 5 draws a row, 2 a second, 60.0 s\n"
 
 
+@pytest.mark.parametrize("n, samples", [(30, 5), (2, 3000), (1, 2500)])
+def test_all_draws_are_counted_whether_chunks_hold_many_rows_or_parts_of_one(rng, monkeypatch, n, samples):
+    monkeypatch.setattr(bounds, "AT_ONCE", 256 * 1000)
+    lines = []
+    monkeypatch.setattr(bounds, "Progress", lambda *a: lines.append(Progress(False, *a[1:])) or lines[-1])
+    importance_sampling(VAE.dense(12, (), 2, rng=rng), black_and_white(rng, n), rng, samples=samples)
+    assert lines[0].draws == n * samples
+
+
 def test_short_work_shows_nothing(rng, capsys):
     importance_sampling(VAE.dense(12, (), 2, rng=rng), black_and_white(rng), rng, samples=5)
     assert capsys.readouterr().err == ""

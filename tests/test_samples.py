@@ -14,7 +14,7 @@ from strategies import seeds, sizes, values
 from npvae.core.checks import NonFiniteError
 from npvae.data import load_digits
 from npvae.evaluation import samples
-from npvae.evaluation.samples import copy_test, nearest_neighbors, two_sample_test
+from npvae.evaluation.samples import _sharpen, _squared_distances, copy_test, nearest_neighbors, two_sample_test
 
 
 def literal_mmd(a, b, h):
@@ -121,6 +121,15 @@ def test_clusters_far_apart_keep_the_digits_of_their_inner_distances(rng):
     aa, bb = (np.sum(k) - 16 for k in (kernel[:16, :16], kernel[16:, 16:]))
     expected = aa / 240 + bb / 240 - 2 * np.sum(kernel[:16, 16:]) / 256
     assert two_sample_test(a, b, rng, 5, bandwidth=1.0).statistic == pytest.approx(expected, rel=1e-6)  # of numbers around 1e9
+
+
+def test_close_pairs_are_sharpened_wherever_they_stand(rng):
+    """Two clusters, with more rows than are looked at in one part."""
+    rows = np.repeat([0.0, 1e9], [300, 400])[:, None] + rng.normal(size=(700, 2))
+    squares = _squared_distances(rows, rows)
+    _sharpen(squares, rows)
+    expected = np.sum((rows[:, None] - rows) ** 2, axis=2)
+    np.testing.assert_allclose(squares, expected, rtol=1e-9)
 
 
 def test_zeros_of_either_sign_and_squares_that_vanish_are_no_distance(rng):

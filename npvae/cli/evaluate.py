@@ -47,7 +47,7 @@ from npvae.training import batches
 from npvae.training.archive import versions
 
 HELP = "ELBO and log-likelihood of held-out data"
-FEW, SHARE = 10, 0.01  # effective samples, and of all samples, below which L_K is remarked
+FEW, SHARE, HALF = 10, 0.01, 0.5  # L_K is remarked below so many effective samples, or shares of all: HALF of the first few
 PIXELS = {"none": "grey pixels", "threshold": "pixels black and white at 1/2", "static": "pixels drawn once",
           "dynamic": "pixels drawn afresh each epoch"}  # fmt: skip
 NOTES = {
@@ -241,7 +241,7 @@ def _told(args, model, rows, record, measured):
 def _remarks(record, name, effective):
     """What to say of a bound L_K, called name, that few draws decide, and of an ELBO above it."""
     K, lines = record.protocol.k, []
-    if effective < max(FEW, SHARE * K):
+    if effective < max(min(FEW, HALF * K), SHARE * K):
         limit = "log p(x)" if name.startswith("L_") else "what many samples give"
         lines.append(f"  Note: these are few of {counted(K, 'sample')}: {name} may lie well below {limit}; try more --samples.")
     if "ELBO" in record.numbers and record.numbers["ELBO"].mean > record.numbers[name].mean:
