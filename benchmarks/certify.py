@@ -1,6 +1,6 @@
 """How long it takes to certify the gradient of a 784-400-20 model (652,824 parameters), and to find one wrong entry in it.
 
-    OPENBLAS_NUM_THREADS=1 python benchmarks/certify.py
+    OPENBLAS_NUM_THREADS=1 python -m benchmarks.certify
 
 The best of five, in seconds; timings belong to the machine, and a busy one is no measure.
 """
@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 
+from benchmarks.machine import blas_kernels
 from npvae import VAE, ReLU, Tanh
 from npvae.verify import check_gradient, check_model
 
@@ -26,6 +27,7 @@ def best(call, repeats=5):
 def main():
     rng = np.random.default_rng(0)
     x = rng.uniform(size=(8, 784))
+    print(f"NumPy {np.__version__}, {blas_kernels()}")
     for activation in (Tanh, ReLU):
         model = VAE.dense(784, (400,), 20, activation=activation, rng=rng, dtype=np.float64)
         eps = model.noise(8, rng)

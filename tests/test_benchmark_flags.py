@@ -1,38 +1,134 @@
-"""The flags of benchmarks/log_likelihood.py: each is described, with its default, and numbers that make no sense are refused."""
+"""The flags of `python -m benchmarks`, and who takes part in its comparisons: those who agree, and whose library is there."""
 
-import importlib.util
+import importlib
 import pathlib
+from types import SimpleNamespace
 
 import pytest
 
-FILE = pathlib.Path(__file__).resolve().parent.parent / "benchmarks" / "log_likelihood.py"
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+# What a peer of these tests computes is the number that it is told; a call takes a millisecond.
+PEER = """
+import os, time
+from benchmarks.peer import Workload
+
+def number(value=1.0):
+    return Workload(lambda calls: time.sleep(0.001 * calls), {"loss": value, "norm": 1.0, "products": [0.0]})
+
+def threads():
+    return number(float(os.environ["OPENBLAS_NUM_THREADS"]))
+
+WORKLOADS = {"number": number, "threads": threads}
+"""
 
 
 @pytest.fixture
-def run(monkeypatch):
-    """A function: the flags -> what main does with them."""
-    spec = importlib.util.spec_from_file_location("benchmark_of_log_likelihood", FILE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-
-    def main(*flags):
-        monkeypatch.setattr("sys.argv", ["log_likelihood.py", *flags])
-        return module.main()
-
-    return main
+def benchmarks(monkeypatch):
+    """A function: the name of a module of benchmarks -> the module."""
+    monkeypatch.syspath_prepend(ROOT)
+    return lambda name: importlib.import_module(f"benchmarks.{name}")
 
 
-@pytest.mark.parametrize("flag", ["--images", "--repeats"])
+# --- the flags -------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def main(benchmarks):
+    """A function: the flags -> what `python -m benchmarks` does with them."""
+    return lambda *flags: benchmarks("__main__").main(flags)
+
+
+@pytest.mark.parametrize("flag", ["--cores", "--repeats"])
 @pytest.mark.parametrize("value", ["0", "-3", "many"])
-def test_a_number_below_one_is_refused(flag, value, run, capsys):
+def test_a_number_below_one_is_refused(flag, value, main, capsys):
     with pytest.raises(SystemExit) as stop:
-        run(flag, value)
+        main(flag, value)
     assert stop.value.code == 2
     assert f"argument {flag}: expected a whole number of at least 1, got '{value}'" in capsys.readouterr().err
 
 
-def test_help_says_what_the_flags_are_and_their_defaults(run, capsys):
-    with pytest.raises(SystemExit):
-        run("--help")
+def test_help_says_what_the_flags_are_and_their_defaults(main, benchmarks, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main("--help")
+    assert stop.value.code == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert "(default: 100)" in said and "(default: 3)" in said and "--peer" not in said
+    for default in ("(default: 2)", "(default: 15; with --quick 3)", "(default: all)", "(default: benchmarks/results)"):
+        assert default in said
+    assert f"any of {', '.join(benchmarks('__main__').NAMES)}" in said
+
+
+def test_a_benchmark_that_is_not_there_is_refused_with_those_that_are(main, benchmarks, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main("layers", "stpe")
+    assert stop.value.code == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "there is no benchmark 'stpe'; there are " + ", ".join(benchmarks("__main__").NAMES) in said
+
+
+# --- who takes part --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def peers(tmp_path, monkeypatch):
+    """Make three peers: npvae's own, another, and one whose library nobody has."""
+    for name, text in {"numpy_made_up": PEER, "other": PEER, "absent": "import a_library_that_nobody_has"}.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "peer.py").write_text(text)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+
+@pytest.fixture
+def compare(benchmarks, peers):
+    """A function: label -> (peer, workload, arguments, ...) -> what comparing them gives."""
+    module = benchmarks("compare")
+
+    def compare(cores=1, own=False, **contestants):
+        options = SimpleNamespace(cores=cores, repeats=2, kernels=None, own=own)
+        contestants = {label: module.Contestant(f"{peer}.peer", *more) for label, (peer, *more) in contestants.items()}
+        return module.compare(contestants, options, seconds=0.01)
+
+    compare.Disagreement = module.Disagreement
+    return compare
+
+
+def test_contestants_that_compute_something_else_are_refused(compare):
+    with pytest.raises(
+        compare.Disagreement, match=r"^second computes something else than first: 2\.0e-04 apart, more than 0\.0001"
+    ):
+        compare(first=("numpy_made_up", "number", {}), second=("other", "number", {"value": 1.0002}))
+
+
+def test_those_whose_library_is_missing_are_left_out_and_the_others_work_in_turn(compare):
+    found = compare(
+        npvae=("numpy_made_up", "number", {}),
+        one=("absent", "number", {}, "a process of both"),
+        two=("absent", "number", {}, "a process of both"),
+        other=("other", "number", {"value": 1.00001}),
+    )
+    assert list(found["times"]) == ["npvae", "other"]
+    for times in found["times"].values():
+        assert len(times) == 2 and min(times) >= 0.001
+    why = "a_library_that_nobody_has is not installed: pip install '.[bench]'"
+    assert found["missing"] == {"one": why, "two": why}
+    assert all(5 < megabytes < 40 for megabytes in found["memory"].values())  # its own, nothing of what these tests hold
+
+
+def test_a_peer_that_does_not_exist_is_no_missing_library(compare, benchmarks):
+    with pytest.raises(benchmarks("peer").PeerError, match="No module named 'nobody'"):
+        compare(npvae=("nobody", "number", {}))
+
+
+def test_npvae_alone_asks_no_other(compare):
+    contestants = {
+        "npvae": ("numpy_made_up", "number", {}),
+        "other": ("other", "number", {"value": 2.0}),
+        "one": ("absent", "number", {}),
+    }
+    found = compare(own=True, **contestants)
+    assert list(found["times"]) == list(found["memory"]) == ["npvae"] and found["missing"] == {}
+
+
+def test_a_process_has_as_many_threads_as_cores_unless_told(compare):
+    with pytest.raises(compare.Disagreement, match=r"^told computes something else than not_told: 5\.0e-01 apart"):  # 1 for 2
+        compare(cores=2, not_told=("other", "threads", {}), told=("other", "threads", {}, None, 1))

@@ -52,7 +52,7 @@ class Bernoulli(Layer):
 
             nll_k = sum_d softplus(l_kd) - sum_d l_kd x_d          which is [BER-1], since softplus(l) - softplus(-l) = l
 
-        A third of the time of `nll`, for evaluations that decode thousands of draws (benchmarks/log_likelihood.py). Where the two
+        A third of the time of `nll`, for evaluations that decode thousands of draws (benchmarks/importance.py). Where the two
         sums cancel, as for logits of the right sign and far out, the draw is given to `nll`, in which nothing cancels.
         out: (B, K, D); x: (B, D), looked at by check_data before.  Returns (B, K).
         """

@@ -22,7 +22,7 @@ from npvae.core.numerics import logsumexp
 from npvae.evaluation.arguments import checked_data, checked_labels, given
 from npvae.evaluation.progress import Progress
 
-AT_ONCE = 2**18  # numbers of x: so few that they stay in the cache of one core (benchmarks/log_likelihood.py)
+AT_ONCE = 2**18  # numbers of x: so few that they stay in the cache of one core (benchmarks/importance.py)
 np.empty(2**24, np.uint8)  # 16 MB, freed at once: glibc then keeps freed arrays of up to that size and does not fetch each anew
 
 
