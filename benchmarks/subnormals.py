@@ -20,7 +20,7 @@ P, TURNS = 652_824, 15
 class Unflushed(npvae.Adam):
     """Adam that leaves subnormal averages as they are."""
 
-    def _flush(self):
+    def _flush(self, *averages):
         pass
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from npvae.core.checks import generator, has_shape, positive_integer
 from npvae.core.numerics import sigmoid, softplus
-from npvae.core.parameters import Layer
+from npvae.core.parameters import Layer, named_parameters
 
 
 def glorot(n_in, n_out, rng):
@@ -156,7 +156,14 @@ class Chain(Layer):
         return x, caches
 
     def backward(self, dy, caches, need_dx=True):
-        """dL/dx by the chain rule: each layer turns dL/d(its output) into dL/d(its input).                         [CHAIN-2]"""
-        for i, layer in reversed(list(enumerate(self.layers))):
-            dy = layer.backward(dy, caches[i], need_dx=need_dx or i > 0)
+        """dL/dx by the chain rule: each layer turns dL/d(its output) into dL/d(its input).                         [CHAIN-2]
+
+        Without need_dx the way back ends at the first layer with parameters."""
+        end = 0 if need_dx else self._first_with_parameters()
+        for i in reversed(range(end, len(self.layers))):
+            dy = self.layers[i].backward(dy, caches[i], need_dx=need_dx or i > end)
         return dy if need_dx else None
+
+    def _first_with_parameters(self):
+        """The position of the first layer that has parameters, or is made of some that do; the length if there is none."""
+        return next((i for i, layer in enumerate(self.layers) if any(named_parameters("", [layer]))), len(self.layers))

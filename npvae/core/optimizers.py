@@ -53,16 +53,12 @@ class Optimizer:
                 setattr(self, name, np.zeros(theta.shape, theta.dtype))
         self.t += 1
         arrays = theta, grad, *(getattr(self, name) for name in self.averages)
-        if all(a.flags.c_contiguous for a in arrays):
-            arrays = [a.reshape(-1) for a in arrays]  # views
-            for start in range(0, theta.size, BLOCK):
-                self._update(*(a[start : start + BLOCK] for a in arrays))
-        else:
-            self._update(*arrays)
-        if self.t % FLUSH == 0:
-            self._flush()
+        for block in _blocks(arrays):
+            self._update(*block)
+            if self.t % FLUSH == 0:
+                self._flush(*block[2:])
 
-    def _flush(self):
+    def _flush(self, *averages):
         """Set to 0 what is below the smallest normal number, 1e-38 in float32.
 
         The average of a weight whose gradient stays at 0 (a border pixel, a dead ReLU) decays into that range, where processors
@@ -70,8 +66,7 @@ class Optimizer:
         stay as they are, since 0 / sqrt(0) would be NaN."""
         if getattr(self, "eps", None) == 0:
             return
-        for name in self.averages:
-            a = getattr(self, name)
+        for a in averages:
             np.copyto(a, 0, where=np.abs(a) < np.finfo(a.dtype).tiny)
 
     def _update(self, theta, grad, *averages):
@@ -215,6 +210,14 @@ class Adam(Optimizer):
         np.divide(m, work, out=work)
         work *= self.lr * math.sqrt(c2) / c1
         theta -= work  # [ADAM-6]
+
+
+def _blocks(arrays):
+    """The arrays cut alike into views of at most BLOCK elements; uncut if one of them has other strides."""
+    if not all(a.flags.c_contiguous for a in arrays):
+        return [arrays]
+    flat = [a.reshape(-1) for a in arrays]  # views
+    return [[a[start : start + BLOCK] for a in flat] for start in range(0, flat[0].size, BLOCK)]
 
 
 def _number(optimizer, name, value, low, high):

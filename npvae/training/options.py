@@ -17,7 +17,7 @@ from npvae.data.dataset import Dataset, scaled
 from npvae.data.standardize import Standardization
 from npvae.models.base import Model
 from npvae.models.conditional import ConditionalVAE
-from npvae.training.batches import Rows
+from npvae.training.batches import CHUNK_ROWS, Rows
 
 BINARIZE = (None, "threshold", "static", "dynamic")
 
@@ -167,8 +167,18 @@ def _rows(name, rows, scale, model, binarize, labels=None):
     check_data = getattr(model.likelihood, "check_data", None)
     simple = isinstance(model.likelihood, (Bernoulli, Gaussian))  # they ask for no more than a range
     if check_data is not None and not (simple and low >= 0 and high <= 1):
-        check_data(scaled(rows, scale, model.real_dtype))
+        _check_by_chunks(check_data, rows, scale, model.real_dtype)
     return Rows(rows, scale, labels)
+
+
+def _check_by_chunks(check_data, rows, scale, dtype):
+    """check_data of all rows, which as floats could be too many for the memory."""
+    for start in range(0, len(rows), CHUNK_ROWS):
+        try:
+            check_data(scaled(rows[start : start + CHUNK_ROWS], scale, dtype))
+        except ValueError:
+            check_data(scaled(rows, scale, dtype))  # again, for a message that counts and numbers them all
+            raise
 
 
 def _integer_fix(name, rows):
