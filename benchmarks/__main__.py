@@ -18,6 +18,8 @@ import pathlib
 import sys
 
 from benchmarks import machine
+from benchmarks.compare import Disagreement
+from benchmarks.peer import PeerError
 from npvae.cli.common import positive
 from npvae.data.atomic import replace_file
 from npvae.visual.canvas import save
@@ -97,11 +99,33 @@ def results_page(folder):
             continue
         benchmark = importlib.import_module(f"benchmarks.{name}")
         result = json.loads(path.read_text())
-        about = ", ".join(f"{key} {text}" for key, text in result["machine"].items())
-        parts.append(f"## {benchmark.TITLE}\n\n{benchmark.NOTE}\n\n{benchmark.table(result['data'])}\n\n![]({name}.png)\n\n"
-                     f"{result['date']}, {result['repeats']} turns; {about}.")  # fmt: skip
+        parts += [f"## {benchmark.TITLE}", benchmark.NOTE, benchmark.table(result["data"]), f"![]({name}.png)", taken_on(result)]
     return "\n\n".join(parts) + "\n"
 
 
+def taken_on(result):
+    """When, how often, and on what."""
+    about = ", ".join(f"{key} {text}" for key, text in result["machine"].items())
+    steal = max(steals(result["data"]))
+    return f"{result['date']}, {result['repeats']} turns; the machine's host took up to {steal:.0%} of the cores away; {about}."
+
+
+def steals(data):
+    """All entries "steal" in nested lists and dicts."""
+    parts = data.values() if isinstance(data, dict) else data if isinstance(data, list) else ()
+    own = [data["steal"]] if isinstance(data, dict) and "steal" in data else []
+    return own + [steal for part in parts for steal in steals(part)]
+
+
+def run():
+    """main, with its errors in a sentence."""
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("\nStopped. What was finished before has been written.")
+    except (PeerError, Disagreement, OSError) as error:
+        sys.exit(f"python -m benchmarks: {error}")
+
+
 if __name__ == "__main__":
-    main()
+    run()

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks.peer import NotInstalled, Peer
+from benchmarks.turns import quiet_turns
 from benchmarks.workloads import disagreement
 
 OURS = "numpy_"  # how the modules of npvae's own peers begin
@@ -31,7 +32,8 @@ class Disagreement(RuntimeError):
 
 
 def compare(contestants, options, seconds=0.3):
-    """Label -> Contestant: let them work in turn -> {"times": {label: [seconds a call, ...]}, "memory", "missing"}.
+    """Label -> Contestant: let them work in turn -> {"times": {label: [seconds a call, ...]},
+    "memory", "missing", "steal"}.
 
     options: cores, repeats, kernels, own (npvae alone). The first contestant is the one that the others must agree with.
     Raises Disagreement, PeerError. Those whose library is not there are left out, and named under "missing"."""
@@ -49,18 +51,19 @@ def compare(contestants, options, seconds=0.3):
                 missing[label] = str(error)
                 peers.pop(key).close()  # it has ended
         check_agreement(results)
-        times = {label: [] for label in results}
-        for turn in range(options.repeats + 1):
-            for label in times:
-                contestant = contestants[label]
-                time = peers[contestant.process or label].burst(contestant.workload, seconds)
-                if turn > 0:  # the first turn warms up
-                    times[label].append(time)
-        memory = {label: peers[contestants[label].process or label].memory() for label in times}
+
+        def turn():
+            return {
+                label: peers[contestants[label].process or label].burst(contestants[label].workload, seconds) for label in results
+            }
+
+        turns, steal = quiet_turns(turn, options.repeats, options.cores)
+        memory = {label: peers[contestants[label].process or label].memory() for label in results}
     finally:
         for peer in peers.values():
             peer.close()
-    return {"times": times, "memory": memory, "missing": missing}
+    times = {label: [turn[label] for turn in turns] for label in results}
+    return {"times": times, "memory": memory, "missing": missing, "steal": steal}
 
 
 def check_agreement(results):

@@ -12,6 +12,7 @@ import numpy as np
 from benchmarks.compare import quartiles
 from benchmarks.peer import Peer
 from benchmarks.tables import figures, markdown
+from benchmarks.turns import quiet_turns
 from npvae.visual.canvas import ACCENT, FONT, INK, new_figure, style
 
 TITLE = "Growth"
@@ -76,10 +77,9 @@ def measure_one(variable, options):
     burst = BURST / 6 if options.quick else BURST
     with Peer("growth_peer", options.cores, options.kernels) as peer:
         megabytes = peer.prepare(variable.workload, cases=[variable.case(size) for size in sizes])
-        peer.burst(variable.workload, burst)  # the first turn warms up
-        times = [peer.burst(variable.workload, burst) for _ in range(options.repeats)]
+        times, steal = quiet_turns(lambda: peer.burst(variable.workload, burst), options.repeats, options.cores)
     about = {key: getattr(variable, key) for key in ("name", "fixed", "power", "limited", "flat")}
-    return {**about, "sizes": list(sizes), "times": times, "megabytes": megabytes}
+    return {**about, "sizes": list(sizes), "times": times, "megabytes": megabytes, "steal": steal}
 
 
 # --- the exponents ---------------------------------------------------------------------------------------------------------------

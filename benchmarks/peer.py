@@ -77,6 +77,8 @@ class Peer:
         return self.ask(do="versions")["versions"]
 
     def _written(self):
+        """The end of what it wrote to stderr, once it has ended."""
+        self.process.wait()
         self.errors.seek(0)
         return self.errors.read()[-2000:]
 

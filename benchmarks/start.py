@@ -7,6 +7,7 @@ import tempfile
 from benchmarks.compare import quartiles, ratio
 from benchmarks.peer import NotInstalled, PeerError, environment, restrict
 from benchmarks.tables import bars, figures, markdown
+from benchmarks.turns import quiet_turns
 
 TITLE = "Start"
 NOTE = (
@@ -45,22 +46,25 @@ MAXRSS = 2**20 if sys.platform == "darwin" else 2**10  # units of ru_maxrss in a
 def measure(options):
     """-> {"times": {label: [seconds, ...]}, "megabytes": {label: [...]}, "missing": {label: why}}; all take turns."""
     names = [name for name in COMMANDS if not (options.own and name.split()[-1] in OTHERS)]
-    times, megabytes, missing = {name: [] for name in names}, {name: [] for name in names}, {}
-    for turn in range(options.repeats + 1):
-        options.say(f"turn {turn} of {options.repeats}" if turn > 0 else "warming up")
+    missing = {}
+
+    def turn():
+        found = {}
         for name in [name for name in names if name not in missing]:
             try:
-                seconds, peak = run(COMMANDS[name], options)
+                found[name] = run(COMMANDS[name], options)
             except NotInstalled as error:
                 missing[name] = str(error)
-                continue
-            if turn > 0:  # the first turn fills the system's cache
-                times[name].append(seconds)
-                megabytes[name].append(peak)
+        return found
+
+    options.say(f"{options.repeats} turns")
+    turns, steal = quiet_turns(turn, options.repeats, options.cores)  # the first, uncounted, fills the system's cache
+    there = [name for name in names if name not in missing]
     return {
-        "times": {name: values for name, values in times.items() if values},
-        "megabytes": {name: values for name, values in megabytes.items() if values},
+        "times": {name: [turn[name][0] for turn in turns] for name in there},
+        "megabytes": {name: [turn[name][1] for turn in turns] for name in there},
         "missing": missing,
+        "steal": steal,
     }
 
 
