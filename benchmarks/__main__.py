@@ -106,7 +106,7 @@ def results_page(folder):
 def taken_on(result):
     """When, how often, and on what."""
     about = ", ".join(f"{key} {text}" for key, text in result["machine"].items())
-    steal = max(steals(result["data"]))
+    steal = max(steals(result["data"]), default=0.0)
     return f"{result['date']}, {result['repeats']} turns; the machine's host took up to {steal:.0%} of the cores away; {about}."
 
 

@@ -66,14 +66,6 @@ def test_a_benchmark_that_is_not_there_is_refused_with_those_that_are(main, benc
     assert "there is no benchmark 'stpe'; there are " + ", ".join(benchmarks("__main__").NAMES) in said
 
 
-def test_the_page_of_results_is_made_from_the_figures_beside_it(benchmarks):
-    module = benchmarks("__main__")
-    page = (module.OUT / "RESULTS.md").read_text(encoding="utf-8")
-    assert page == module.results_page(module.OUT)
-    for name in module.NAMES:
-        assert (module.OUT / f"{name}.json").is_file() and f"![]({name}.png)" in page and (module.OUT / f"{name}.png").is_file()
-
-
 def test_the_turns_that_the_host_disturbed_least_are_those_that_count(benchmarks, monkeypatch):
     turns, stolen = benchmarks("turns"), iter(range(100))
     taken = [9, 0.3, 0.0, 0.5, 0.1, 0.4, 0.2]  # seconds that are taken away during the calls; the first one warms up
