@@ -278,6 +278,23 @@ def test_each_data_value_takes_one_output(kind):
 # --- errors ----------------------------------------------------------------------------------------------------------------------
 
 
+def test_a_batch_of_many_blocks_gives_the_very_numbers_of_its_rows_one_by_one(rng):
+    """Bernoulli works through large batches block by block: no row is left out, and none is affected by its neighbours."""
+    out, x, dnll = 5 * rng.standard_normal((100, 784)), rng.random((100, 784)), rng.random(100)
+    nll, dout = Bernoulli().nll_and_grad(out, x, dnll)
+    assert np.array_equal(Bernoulli().nll(out, x), nll)
+    for b in range(100):
+        one_nll, one_dout = Bernoulli().nll_and_grad(out[b : b + 1], x[b : b + 1], dnll[b : b + 1])
+        assert one_nll[0] == nll[b] and np.array_equal(one_dout[0], dout[b])
+
+
+def test_a_value_outside_of_the_range_is_counted_among_all_blocks():
+    x = np.zeros((100, 784))
+    x[[3, 99], 5] = 2.0
+    with pytest.raises(ValueError, match=r"x has 2 of 78400 values outside"):
+        Bernoulli().nll_and_grad(np.zeros(x.shape), x)
+
+
 @pytest.mark.parametrize("kind, name", [("bernoulli", "Bernoulli"), ("fixed", "Gaussian"), ("learned", "Gaussian")])
 @pytest.mark.parametrize("method", ["nll", "nll_and_grad"])
 def test_unequal_shapes_are_refused(kind, name, method):

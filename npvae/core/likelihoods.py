@@ -10,7 +10,7 @@ import numpy as np
 
 from npvae.core.checks import NonFiniteError, first_nonfinite, generator, has_shape, same_shape
 from npvae.core.gaussian import LOG_2PI
-from npvae.core.numerics import sigmoid
+from npvae.core.numerics import row_blocks, sigmoid
 from npvae.core.parameters import Layer
 
 
@@ -30,7 +30,8 @@ class Bernoulli(Layer):
         """-log p(x|z) of each example, in nats [BER-1].  out, x: (B, D).  Returns (B,).
 
         Raises ValueError if x leaves [0, 1], where the loss would have no lower bound."""
-        return self._terms(out, x)[0]
+        self._check(out, x)
+        return np.concatenate([self._terms(out[rows], x[rows])[0] for rows in row_blocks(out)])
 
     def nll_and_grad(self, out, x, dnll=None):
         """-log p(x|z) and its gradient, from the same two exponentials.
@@ -40,8 +41,12 @@ class Bernoulli(Layer):
         out, x: (B, D); dnll: (B,), the weight of each example in the loss (1/B for the batch mean), 1 if None.
         Returns nll (B,) and dL/dout (B, D).
         """
-        nll, p, q = self._terms(out, x)
-        dout = ((1 - x) * p - x * q) / (p + q)  # (B, D)    sigmoid(l) = p / (p + q), sigmoid(-l) = q / (p + q)
+        self._check(out, x)
+        dtype = np.result_type(out, x)
+        nll, dout = np.empty(len(x), dtype), np.empty(x.shape, dtype)  # (B,), (B, D)
+        for rows in row_blocks(out):
+            nll[rows], p, q = self._terms(out[rows], x[rows])
+            dout[rows] = ((1 - x[rows]) * p - x[rows] * q) / (p + q)  # sigmoid(l) = p / (p + q), sigmoid(-l) = q / (p + q)
         if dnll is not None:
             has_shape("Bernoulli", "dnll", dnll, (len(x),), "one weight an example.")
             dout *= dnll[:, None]
@@ -67,14 +72,17 @@ class Bernoulli(Layer):
 
     def _terms(self, out, x):
         """nll (B,) and the exponentials p = e^min(l, 0), q = e^-max(l, 0) (B, D): no exponent is ever positive."""
-        same_shape("Bernoulli", x=x, out=out)
-        self.check_data(x)
         pos = np.maximum(out, 0)  # (B, D)    max(l, 0)
         neg = pos - out  # (B, D)    max(-l, 0)
         p, q = np.exp(-neg), np.exp(-pos)  # (B, D)    p q = e^-|l|
         # softplus(l) = pos + log1p(e^-|l|) and softplus(-l) = neg + log1p(e^-|l|): their mean under x has no cancellation
         nll = np.sum((1 - x) * pos + x * neg + np.log1p(p * q), axis=1)  # (B,)
         return nll, p, q
+
+    def _check(self, out, x):
+        """Refuse shapes that do not fit, and x outside [0, 1]."""
+        same_shape("Bernoulli", x=x, out=out)
+        self.check_data(x)
 
     def check_data(self, x):
         """Refuse x outside [0, 1].  Raises ValueError with the count, the range and the likely fix."""
