@@ -1,6 +1,6 @@
 """How fast npvae is, beside the frameworks and beside its own matrix products.
 
-    python -m benchmarks                            everything (an hour), into benchmarks/results
+    python -m benchmarks                            everything (an hour), into npvae-benchmarks/
     python -m benchmarks step epoch                 only these
     python -m benchmarks step --quick               one case of each, few turns: a minute
     python -m benchmarks step --kernels Haswell --out elsewhere
@@ -14,6 +14,7 @@ import argparse
 import datetime
 import importlib
 import json
+import os
 import pathlib
 import sys
 
@@ -25,7 +26,7 @@ from npvae.data.atomic import replace_file
 from npvae.visual.canvas import save
 
 NAMES = ("step", "parts", "epoch", "importance", "layers", "growth", "start")
-OUT = pathlib.Path(__file__).resolve().parent / "results"
+OUT = pathlib.Path("npvae-benchmarks")
 
 
 def parser():
@@ -44,7 +45,7 @@ def parser():
                    "here), default (OpenBLAS' own choice), or a name such as Haswell")  # fmt: skip
     p.add_argument("--kernel-times", action="store_true", help="only show how fast each kind of kernels is here")
     p.add_argument(
-        "--out", type=pathlib.Path, default=OUT, metavar="FOLDER", help="where the results go (default: benchmarks/results)"
+        "--out", type=pathlib.Path, default=OUT, metavar="FOLDER", help="where the results go (default: npvae-benchmarks)"
     )
     return p
 
@@ -56,12 +57,15 @@ def main(argv=None):
     unknown = [name for name in options.names if name not in NAMES]
     if unknown:
         p.error(f"there is no benchmark {unknown[0]!r}; there are {', '.join(NAMES)}.")
+    if options.cores > os.cpu_count():
+        p.error(f"--cores {options.cores}: this machine has {os.cpu_count()}.")
     if options.kernel_times:
         return print(kernel_table(options.cores))
     options.repeats = options.repeats or (3 if options.quick else 15)
-    options.kernels = {"suited": lambda: machine.suited(options.cores), "default": lambda: None}.get(
-        options.kernels, lambda: options.kernels
-    )()
+    if options.kernels == "suited":
+        options.kernels = machine.suited(machine.kernel_times(options.cores))
+    elif options.kernels == "default":
+        options.kernels = None
     options.say = lambda text: print(f"  {text} ...", file=sys.stderr, flush=True)
     options.out.mkdir(parents=True, exist_ok=True)
     about = machine.describe(options)
@@ -85,14 +89,14 @@ def kernel_table(cores):
     lines = [f"The matrix products of a step (784-400-20, batch 128), {cores} cores, OPENBLAS_CORETYPE:"]
     for name, (low, middle, high) in times.items():
         lines.append(f"  {name or 'not set':<16}{middle * 1e3:7.2f} ms  ({low * 1e3:.2f} to {high * 1e3:.2f})")
-    best = machine.suited(cores)
+    best = machine.suited(times)
     lines.append(f"Set it so: export OPENBLAS_CORETYPE={best}" if best else "OpenBLAS' own choice suits: there is nothing to set.")
     return "\n".join(lines)
 
 
 def results_page(folder):
     """RESULTS.md: the tables and pictures of all results that lie in the folder."""
-    parts = ["# Results\n\nWritten by `python -m benchmarks`; what they mean stands in [README.md](../README.md)."]
+    parts = ["# Results\n\nWritten by `python -m benchmarks`; what they mean stands in benchmarks/README.md."]
     for name in NAMES:
         path = folder / f"{name}.json"
         if not path.is_file():

@@ -32,8 +32,7 @@ class Disagreement(RuntimeError):
 
 
 def compare(contestants, options, seconds=0.3):
-    """Label -> Contestant: let them work in turn -> {"times": {label: [seconds a call, ...]},
-    "memory", "missing", "steal"}.
+    """Label -> Contestant: let them work in turn -> {"times": {label: [seconds a call, ...]}, "memory", "missing", "steal"}.
 
     options: cores, repeats, kernels, own (npvae alone). The first contestant is the one that the others must agree with.
     Raises Disagreement, PeerError. Those whose library is not there are left out, and named under "missing"."""
@@ -51,14 +50,13 @@ def compare(contestants, options, seconds=0.3):
                 missing[label] = str(error)
                 peers.pop(key).close()  # it has ended
         check_agreement(results)
+        at_work = {label: peers[contestants[label].process or label] for label in results}
 
         def turn():
-            return {
-                label: peers[contestants[label].process or label].burst(contestants[label].workload, seconds) for label in results
-            }
+            return {label: peer.burst(contestants[label].workload, seconds) for label, peer in at_work.items()}
 
         turns, steal = quiet_turns(turn, options.repeats, options.cores)
-        memory = {label: peers[contestants[label].process or label].memory() for label in results}
+        memory = {label: peer.memory() for label, peer in at_work.items()}
     finally:
         for peer in peers.values():
             peer.close()

@@ -71,11 +71,11 @@ def kernel_times(cores, turns=5):
     return {name: quartiles(t) for name, t in times.items()}
 
 
-def suited(cores):
-    """The OPENBLAS_CORETYPE that suits this processor best, or None if that is OpenBLAS' own choice."""
-    times = {name: median for name, (_, median, _) in kernel_times(cores).items()}
-    best = min(times, key=times.get)
-    return best if times[best] < WORTH * times[None] else None
+def suited(times):
+    """Of what `kernel_times` gives: the OPENBLAS_CORETYPE that suits best, or None if that is OpenBLAS' own choice."""
+    medians = {name: median for name, (_, median, _) in times.items()}
+    best = min(medians, key=medians.get)
+    return best if medians[best] < WORTH * medians[None] else None
 
 
 def blas_kernels():

@@ -2,6 +2,7 @@
 
 import importlib
 import itertools
+import json
 import pathlib
 from types import SimpleNamespace
 
@@ -54,7 +55,7 @@ def test_help_says_what_the_flags_are_and_their_defaults(main, benchmarks, capsy
         main("--help")
     assert stop.value.code == 0
     said = " ".join(capsys.readouterr().out.split())
-    for default in ("(default: 2)", "(default: 15; with --quick 3)", "(default: all)", "(default: benchmarks/results)"):
+    for default in ("(default: 2)", "(default: 15; with --quick 3)", "(default: all)", "(default: npvae-benchmarks)"):
         assert default in said
     assert f"any of {', '.join(benchmarks('__main__').NAMES)}" in said
 
@@ -80,6 +81,50 @@ def test_the_turns_that_the_host_disturbed_least_are_those_that_count(benchmarks
 
     kept, steal = turns.quiet_turns(turn, 3, cores=2)
     assert kept == [2, 4, 6] and abs(steal - 0.1) < 1e-9
+
+
+def test_more_cores_than_there_are_are_refused(main, capsys):
+    with pytest.raises(SystemExit):
+        main("step", "--cores", "4096")
+    assert "--cores 4096: this machine has" in capsys.readouterr().err
+
+
+def test_other_kernels_must_be_worth_it(benchmarks):
+    suited = benchmarks("machine").suited
+    assert suited({None: (1, 2.0, 3), "Haswell": (1, 1.95, 3)}) is None  # within the noise
+    assert suited({None: (1, 2.0, 3), "Haswell": (1, 2.5, 3), "SkylakeX": (0, 1.2, 2)}) == "SkylakeX"
+
+
+def made_up(name, **about):
+    """A case of two contestants: ours takes 2, 3 and 4 seconds, in turns in which the other takes half of that."""
+    times = {"npvae": [2.0, 3.0, 4.0], "other": [1.0, 1.5, 2.0]}
+    memory = {"npvae": 10.0, "other": 30.0}
+    return {"case": name, "times": times, "memory": memory, "missing": {"third": "is not installed"}, "steal": 0.25, **about}
+
+
+MADE_UP = {
+    "step": [made_up("a step", model="784-400-20", batch=batch) for batch in (20, 128)],
+    "parts": [made_up("forward")],
+    "epoch": [made_up("60,000 images")],
+    "importance": made_up("L"),
+    "layers": {"cases": [made_up("Dense")], "epoch": None},
+}
+
+
+@pytest.mark.parametrize("name", MADE_UP)
+def test_tables_give_ratios_turn_by_turn_and_pictures_can_be_drawn(name, benchmarks):
+    benchmark = benchmarks(name)
+    table = benchmark.table(MADE_UP[name])
+    assert "2.00 x (2.00 to 2.00)" in table and "third: is not installed" in table
+    assert benchmark.picture(MADE_UP[name])._repr_png_()[:4] == b"\x89PNG"
+
+
+def test_the_page_holds_every_result_of_the_folder_and_how_much_the_host_took(benchmarks, tmp_path):
+    result = {"date": "today", "repeats": 3, "machine": {"processor": "one"}, "data": MADE_UP["step"]}
+    (tmp_path / "step.json").write_text(json.dumps(result))
+    page = benchmarks("__main__").results_page(tmp_path)
+    assert "## A training step" in page and "![](step.png)" in page and "## Growth" not in page
+    assert "today, 3 turns; the machine's host took up to 25% of the cores away; processor one." in page
 
 
 # --- who takes part --------------------------------------------------------------------------------------------------------------

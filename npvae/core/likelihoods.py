@@ -45,8 +45,9 @@ class Bernoulli(Layer):
         dtype = np.result_type(out, x)
         nll, dout = np.empty(len(x), dtype), np.empty(x.shape, dtype)  # (B,), (B, D)
         for rows in row_blocks(out):
-            nll[rows], p, q = self._terms(out[rows], x[rows])
-            dout[rows] = ((1 - x[rows]) * p - x[rows] * q) / (p + q)  # sigmoid(l) = p / (p + q), sigmoid(-l) = q / (p + q)
+            x_b = x[rows]
+            nll[rows], p, q = self._terms(out[rows], x_b)
+            dout[rows] = ((1 - x_b) * p - x_b * q) / (p + q)  # sigmoid(l) = p / (p + q), sigmoid(-l) = q / (p + q)
         if dnll is not None:
             has_shape("Bernoulli", "dnll", dnll, (len(x),), "one weight an example.")
             dout *= dnll[:, None]

@@ -48,7 +48,7 @@ def logsumexp(a, axis):
 def row_blocks(a):
     """Slices of the rows of a (B, D), some 32,768 numbers each: what is computed of a block stays in the processor's cache.
 
-    A likelihood makes a dozen arrays of (B, D) on its way. Whole, at batch 2,048, they cost a quarter of a training step, and two
-    thirds of its memory (benchmarks/README.md)."""
+    A likelihood makes a dozen arrays of (B, D) on its way. Whole, they cost a quarter of a training step at batch 2,048, and a
+    third of its memory at any batch (benchmarks/README.md)."""
     rows = max(1, 2**15 // max(1, a.shape[1]))
     return [slice(i, i + rows) for i in range(0, max(1, len(a)), rows)]
