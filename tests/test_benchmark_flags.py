@@ -83,6 +83,12 @@ def test_the_turns_that_the_host_disturbed_least_are_those_that_count(benchmarks
     assert kept == [2, 4, 6] and abs(steal - 0.1) < 1e-9
 
 
+@pytest.mark.parametrize("off", [{"loss": 2.02}, {"norm": 3.03}, {"products": [0.5, -0.21]}])
+def test_results_disagree_if_loss_norm_or_one_of_the_products_does(off, benchmarks):
+    disagreement, one = benchmarks("workloads").disagreement, {"loss": 2.0, "norm": 3.0, "products": [0.5, -0.2]}
+    assert disagreement(one, one) == 0 and disagreement(one | off, one) == pytest.approx(0.01)
+
+
 def test_more_cores_than_there_are_are_refused(main, capsys):
     with pytest.raises(SystemExit):
         main("step", "--cores", "4096")

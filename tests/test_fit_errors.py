@@ -11,7 +11,7 @@ from npvae.beyond import Categorical, ContinuousBernoulli
 from npvae.core.checks import NonFiniteError
 from npvae.data import Dataset
 from npvae.models import Loss
-from npvae.training import fit, load_checkpoint
+from npvae.training import fit, load_checkpoint, options
 
 FLOATS = grey_data().floats("train")
 
@@ -249,3 +249,13 @@ def test_a_continuous_bernoulli_is_not_given_zeros_and_ones():
     vae = VAE.dense(6, likelihood=ContinuousBernoulli(), rng=np.random.default_rng(0))
     with pytest.raises(ValueError, match="no upper bound; use Bernoulli"):
         fit(vae, np.full((4, 6), 0.5), optimizer=Adam(), epochs=1, batch_size=2, rng=np.random.default_rng(0), binarize="dynamic")
+
+
+def test_rows_that_are_looked_at_in_chunks_are_counted_as_a_whole(monkeypatch):
+    """Two rows out of range, of which the first chunk holds none; the message is that of all rows at once."""
+    monkeypatch.setattr(options, "CHUNK_ROWS", 4)
+    x = np.full((12, 6), 0.5, np.float32)
+    x[[5, 11], 2] = 1.5
+    vae = VAE.dense(6, likelihood=ContinuousBernoulli(), rng=np.random.default_rng(0))
+    with pytest.raises(ValueError, match="2 of 72 values outside"):
+        fit(vae, x, optimizer=Adam(), epochs=1, batch_size=4, rng=np.random.default_rng(0))

@@ -288,6 +288,12 @@ def test_a_batch_of_many_blocks_gives_the_very_numbers_of_its_rows_one_by_one(rn
         assert one_nll[0] == nll[b] and np.array_equal(one_dout[0], dout[b])
 
 
+def test_complex_logits_keep_their_imaginary_part_with_the_gradient_too(rng):
+    out, x = rng.standard_normal((3, 5)) + 1e-30j * rng.standard_normal((3, 5)), rng.random((3, 5))
+    nll, dout = Bernoulli().nll_and_grad(out, x)
+    assert np.array_equal(nll, Bernoulli().nll(out, x)) and np.all(nll.imag != 0) and np.all(dout.imag != 0)
+
+
 def test_a_value_outside_of_the_range_is_counted_among_all_blocks():
     x = np.zeros((100, 784))
     x[[3, 99], 5] = 2.0
