@@ -133,6 +133,12 @@ def test_the_page_holds_every_result_of_the_folder_and_how_much_the_host_took(be
     assert "today, 3 turns; the machine's host took up to 25% of the cores away; processor one." in page
 
 
+def test_the_page_of_the_repository_is_made_from_the_figures_beside_it(benchmarks):
+    folder = ROOT / "benchmarks" / "results"
+    page = (folder / "RESULTS.md").read_text(encoding="utf-8")
+    assert page == benchmarks("__main__").results_page(folder) and page.count("![](") == len(list(folder.glob("*.png"))) > 0
+
+
 # --- who takes part --------------------------------------------------------------------------------------------------------------
 
 
