@@ -70,10 +70,12 @@ def measure(options):
 
 def run(command, options):
     """python with these arguments, in an empty folder -> seconds, peak megabytes.  Raises NotInstalled, PeerError."""
+    env = environment(options.cores, options.kernels)
+    env.pop("PYTHONDONTWRITEBYTECODE", None)  # a program that was installed is compiled; where this is set, ours never would be
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
             [sys.executable, "-I", "-S", "-c", LAUNCHER, sys.executable, *command], cwd=folder, text=True, capture_output=True,
-            env=environment(options.cores, options.kernels), preexec_fn=lambda: restrict(options.cores),
+            env=env, preexec_fn=lambda: restrict(options.cores),
         )  # fmt: skip
     if done.returncode != 0:
         raise PeerError(f"python {' '.join(command)} could not be started:\n{done.stderr[-2000:]}")
