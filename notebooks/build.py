@@ -17,6 +17,7 @@ import os
 import re
 import sys
 import tempfile
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -124,23 +125,22 @@ def main(argv=None):
     unknown = set(names) - set(sources())
     if unknown:
         parser.error(f"no such notebook: {', '.join(sorted(unknown))}; there are {', '.join(sources())}.")
-    stale = [name for name in names if not (_same if args.check else _write)(name)]
+    with ProcessPoolExecutor(min(len(names), os.cpu_count() or 1)) as pool:
+        stale = [name for name, text in zip(names, pool.map(build, names)) if not (_same if args.check else _write)(name, text)]
     return 1 if stale else 0
 
 
-def _write(name):
-    text = build(name)
+def _write(name, text):
     (HERE / f"{name}.ipynb").write_text(text, encoding="utf-8")
     print(f"{name}.ipynb: {len(text.encode()) / 1024:.0f} KB")
     return True
 
 
-def _same(name):
+def _same(name, text):
     path = HERE / f"{name}.ipynb"
     old = without_pictures(path.read_text(encoding="utf-8")).splitlines() if path.exists() else []
-    difference = list(
-        difflib.unified_diff(old, without_pictures(build(name)).splitlines(), f"{name}.ipynb", "rebuilt", lineterm="", n=1)
-    )
+    new = without_pictures(text).splitlines()
+    difference = list(difflib.unified_diff(old, new, f"{name}.ipynb", "rebuilt", lineterm="", n=1))
     print(f"{name}.ipynb: {'as its source gives it' if not difference else 'differs; run python notebooks/build.py ' + name}")
     print("\n".join(line[:200] for line in difference[:40]), end="\n" if difference else "")
     return not difference
