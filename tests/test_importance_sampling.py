@@ -163,6 +163,11 @@ def test_logits_beyond_the_exponential_are_exact(dtype):
     np.testing.assert_allclose(got[0], [*exact, np.log(2)], rtol=8 * np.finfo(dtype).eps)  # +-1e30 are sure, and right
 
 
+def test_logits_whose_sum_is_beyond_the_numbers_are_exact():
+    out = np.array([[[3e38, 3e38, 0.0]]], np.float32)  # x . l and sum softplus(l) are both infinite
+    assert Bernoulli().nll_of_draws(out, np.array([[1.0, 1.0, 0.25]], np.float32))[0, 0] == np.float32(np.log(2))
+
+
 @pytest.mark.parametrize("size", [1, 10, 100, 1e4, 1e5])
 def test_sure_and_right_logits_lose_no_digits_in_float32(rng, size):
     """784 pixels of which each is nearly certain: the sums are 1e5 times their difference, and a probability is at most 1."""

@@ -356,3 +356,12 @@ def test_sample_wants_a_generator(kind, rng):
     name = type(likelihoods()[kind]).__name__
     with pytest.raises(TypeError, match=rf"^{name}.sample: rng must be a numpy.random.Generator, got {type(rng).__name__}"):
         likelihoods()[kind].sample(np.zeros((2, 2)), rng)
+
+
+@pytest.mark.parametrize("kind", ["bernoulli", "fixed", "learned"])
+def test_float64_data_of_a_float32_model_give_float64(kind, rng):
+    out, x = rng.normal(size=(5, 3)).astype(np.float32), rng.random((5, 3))
+    likelihood = likelihoods()[kind]
+    nll, dout = likelihood.nll_and_grad(out, x)
+    assert nll.dtype == dout.dtype == np.float64
+    np.testing.assert_allclose(nll, likelihoods()[kind].nll(out.astype(np.float64), x), rtol=1e-6)  # exp takes float32 to float32
