@@ -10,7 +10,7 @@ from benchmarks.compare import quartiles
 from benchmarks.peer import NotInstalled, Peer, PeerError
 
 KERNELS = ("Haswell", "SkylakeX", "Zen", "Cooperlake", "SapphireRapids")  # OpenBLAS' names for processors of these years
-WORTH = 0.95  # other kernels than OpenBLAS' own choice must need less than this part of its time
+UNKNOWN = "unknown (pip install threadpoolctl)"
 MODULES = ("numpy_peer", "torch_peer", "jax_peer", "autograd_peer")
 
 
@@ -45,19 +45,19 @@ def processor():
 def kernel_times(cores, turns=5):
     """Name of kernels (None: OpenBLAS' own choice) -> quartiles of seconds for the matrix products of a step.
 
-    Kernels that this processor cannot run, or that are the same as others, are left out."""
+    Kernels that this processor cannot run, or that are known to be the same as others, are left out."""
     peers, times, seen = {}, {}, set()
     try:
         for name in (None, *KERNELS):
             peer = Peer("numpy_peer", cores, name)
             try:
-                used = peer.versions().get("BLAS kernels")
+                used = peer.versions()["BLAS kernels"]
                 peer.prepare("matrix products", model="784-400-20", batch=128)
                 peer.burst("matrix products", 0.1)
             except PeerError:  # an illegal instruction
                 peer.close()
                 continue
-            if used in seen and used is not None:
+            if used in seen and used != UNKNOWN:
                 peer.close()
                 continue
             seen.add(used)
@@ -72,10 +72,11 @@ def kernel_times(cores, turns=5):
 
 
 def suited(times):
-    """Of what `kernel_times` gives: the OPENBLAS_CORETYPE that suits best, or None if that is OpenBLAS' own choice."""
-    medians = {name: median for name, (_, median, _) in times.items()}
-    best = min(medians, key=medians.get)
-    return best if medians[best] < WORTH * medians[None] else None
+    """Of what `kernel_times` gives: the OPENBLAS_CORETYPE that suits best, or None if that is OpenBLAS' own choice.
+
+    Others must be better beyond the noise: three quarters of their times below three quarters of those of OpenBLAS' choice."""
+    best = min(times, key=lambda name: times[name][1])
+    return best if times[best][2] < times[None][0] else None
 
 
 def blas_kernels():
@@ -84,7 +85,7 @@ def blas_kernels():
     try:
         import threadpoolctl
     except ModuleNotFoundError:
-        return "unknown (pip install threadpoolctl)"
+        return UNKNOWN
     blas = [info for info in threadpoolctl.threadpool_info() if info["user_api"] == "blas"]
     return "; ".join(
         f"{info['internal_api']} {info['version']}, {info.get('architecture', '')}, {info['num_threads']} threads" for info in blas
