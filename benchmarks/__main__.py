@@ -19,7 +19,7 @@ import pathlib
 import sys
 
 from benchmarks import machine
-from benchmarks.compare import Disagreement
+from benchmarks.compare import Disagreement, quartiles
 from benchmarks.peer import PeerError
 from npvae.cli.common import positive
 from npvae.data.atomic import replace_file
@@ -87,8 +87,11 @@ def kernel_table(cores):
     """A line for each kind of kernels that runs here."""
     times = machine.kernel_times(cores)
     lines = [f"The matrix products of a step (784-400-20, batch 128), {cores} cores, OPENBLAS_CORETYPE:"]
-    for name, (low, middle, high) in times.items():
+    for name, seconds in times.items():
+        low, middle, high = quartiles(seconds)
         lines.append(f"  {name or 'not set':<16}{middle * 1e3:7.2f} ms  ({low * 1e3:.2f} to {high * 1e3:.2f})")
+    if machine.blas_kernels() == machine.UNKNOWN:
+        lines.append("Some may be the same under another name: threadpoolctl would tell (pip install threadpoolctl).")
     best = machine.suited(times)
     lines.append(f"Set it so: export OPENBLAS_CORETYPE={best}" if best else "OpenBLAS' own choice suits: there is nothing to set.")
     return "\n".join(lines)

@@ -6,10 +6,11 @@ import platform
 
 import numpy as np
 
-from benchmarks.compare import quartiles
+from benchmarks.compare import quartiles, ratio
 from benchmarks.peer import NotInstalled, Peer, PeerError
 
 KERNELS = ("Haswell", "SkylakeX", "Zen", "Cooperlake", "SapphireRapids")  # OpenBLAS' names for processors of these years
+WORTH = 0.9
 UNKNOWN = "unknown (pip install threadpoolctl)"
 MODULES = ("numpy_peer", "torch_peer", "jax_peer", "autograd_peer")
 
@@ -42,8 +43,8 @@ def processor():
     return platform.processor() or platform.machine()
 
 
-def kernel_times(cores, turns=5):
-    """Name of kernels (None: OpenBLAS' own choice) -> quartiles of seconds for the matrix products of a step.
+def kernel_times(cores, turns=7):
+    """Name of kernels (None: OpenBLAS' own choice) -> seconds, turn by turn, for the matrix products of a step.
 
     Kernels that this processor cannot run, or that are known to be the same as others, are left out."""
     peers, times, seen = {}, {}, set()
@@ -68,15 +69,15 @@ def kernel_times(cores, turns=5):
     finally:
         for peer in peers.values():
             peer.close()
-    return {name: quartiles(t) for name, t in times.items()}
+    return times
 
 
 def suited(times):
     """Of what `kernel_times` gives: the OPENBLAS_CORETYPE that suits best, or None if that is OpenBLAS' own choice.
 
-    Others must be better beyond the noise: three quarters of their times below three quarters of those of OpenBLAS' choice."""
-    best = min(times, key=lambda name: times[name][1])
-    return best if times[best][2] < times[None][0] else None
+    Others must be a tenth faster in three quarters of the turns."""
+    best = min(times, key=lambda name: quartiles(times[name])[1])
+    return best if ratio(times, best, None)[2] < WORTH else None
 
 
 def blas_kernels():
