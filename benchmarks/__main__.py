@@ -25,7 +25,7 @@ from npvae.cli.common import positive
 from npvae.data.atomic import replace_file
 from npvae.visual.canvas import save
 
-NAMES = ("step", "parts", "epoch", "importance", "layers", "growth", "start")
+NAMES = ("step", "parts", "threads", "epoch", "importance", "layers", "growth", "start")
 OUT = pathlib.Path("npvae-benchmarks")
 
 

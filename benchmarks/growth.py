@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.compare import quartiles
 from benchmarks.peer import Peer
-from benchmarks.tables import figures, markdown
+from benchmarks.tables import figures, markdown, round_numbers
 from benchmarks.turns import quiet_turns
 from npvae.visual.canvas import ACCENT, FONT, INK, new_figure, style
 
@@ -198,13 +198,3 @@ def panel(ax, case, values, slope, ylabel):
     ticks = round_numbers(middle / half, middle * half)
     ax.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
     ax.minorticks_off()
-
-
-def round_numbers(low, high):
-    """Powers of ten between low and high; with twice and five times these if they are few."""
-    powers = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)))
-    for factors in ((1,), (1, 2, 5)):
-        numbers = [f * power for power in powers for f in factors if low <= f * power <= high]
-        if len(numbers) >= 3:
-            break
-    return numbers

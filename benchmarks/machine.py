@@ -10,7 +10,7 @@ from benchmarks.compare import quartiles, ratio
 from benchmarks.peer import NotInstalled, Peer, PeerError
 
 KERNELS = ("Haswell", "SkylakeX", "Zen", "Cooperlake", "SapphireRapids")  # OpenBLAS' names for processors of these years
-WORTH = 0.9
+WORTH = 0.9  # other kernels than OpenBLAS' own choice must need less than this part of its time
 UNKNOWN = "unknown (pip install threadpoolctl)"
 MODULES = ("numpy_peer", "torch_peer", "jax_peer", "autograd_peer")
 

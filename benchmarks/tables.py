@@ -61,10 +61,22 @@ def lines(panels, xlabel, ylabel):
         ax.set(xscale="log", yscale="log")
         ticks = sorted({point[0] for points in series.values() for point in points})
         ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        ticks = round_numbers(*ax.get_ylim())
+        ax.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
         ax.minorticks_off()
     handles = {label: handle for ax in axes for handle, label in zip(*ax.get_legend_handles_labels())}
     figure.legend(handles.values(), handles, loc="outside right center", fontsize=FONT, frameon=False, labelcolor=INK)
     return figure
+
+
+def round_numbers(low, high):
+    """Powers of ten between low and high; with twice and five times these if they are few."""
+    powers = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)))
+    for factors in ((1,), (1, 2, 5)):
+        numbers = [f * power for power in powers for f in factors if low <= f * power <= high]
+        if len(numbers) >= 3:
+            break
+    return numbers
 
 
 def bars(groups, xlabel):

@@ -140,6 +140,7 @@ def made_up(name, **about):
 MADE_UP = {
     "step": [made_up("a step", model="784-400-20", batch=batch) for batch in (20, 128)],
     "parts": [made_up("forward")],
+    "threads": [made_up("step", what="step", batch=128, times={"all threads": [2.0, 3.0], "one thread": [1.0, 1.5]})],
     "epoch": [made_up("60,000 images")],
     "importance": made_up("L"),
     "layers": {"cases": [made_up("Dense")], "epoch": None},
@@ -162,8 +163,9 @@ def test_the_page_holds_every_result_of_the_folder_and_how_much_the_host_took(be
     assert "today, 3 turns; the machine's host took up to 25% of the cores away; processor one." in page
 
 
-def test_the_page_of_the_repository_is_made_from_the_figures_beside_it(benchmarks):
-    folder = ROOT / "benchmarks" / "results"
+@pytest.mark.parametrize("part", ["", "haswell", "one-core"])
+def test_the_pages_of_the_repository_are_made_from_the_figures_beside_them(part, benchmarks):
+    folder = ROOT / "benchmarks" / "results" / part
     page = (folder / "RESULTS.md").read_text(encoding="utf-8")
     assert page == benchmarks("__main__").results_page(folder) and page.count("![](") == len(list(folder.glob("*.png"))) > 0
 

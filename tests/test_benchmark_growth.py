@@ -157,6 +157,11 @@ def started(start):
     return {"times": times, "megabytes": {name: [30.0, 32.0, 31.0] for name in names}, "missing": {"import jax": "not there"}}
 
 
+def test_what_is_started_finds_compiled_files_as_an_installed_program_does(start, monkeypatch):
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    start.run(["-c", "import sys; sys.exit(sys.dont_write_bytecode)"], SimpleNamespace(cores=1, kernels=None))  # else PeerError
+
+
 def test_the_table_of_start_compares_within_a_turn(start, started):
     table, verdict, missing = start.table(started).split("\n\n")
     rows = {cells(line)[0]: cells(line)[1:] for line in table.splitlines()}
