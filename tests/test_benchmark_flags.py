@@ -1,5 +1,6 @@
 """The flags of `python -m benchmarks`, and who takes part in its comparisons: those who agree, and whose library is there."""
 
+import contextlib
 import importlib
 import itertools
 import json
@@ -153,6 +154,51 @@ def test_tables_give_ratios_turn_by_turn_and_pictures_can_be_drawn(name, benchma
     table = benchmark.table(MADE_UP[name])
     assert "2.00 x (2.00 to 2.00)" in table and "third: is not installed" in table
     assert benchmark.picture(MADE_UP[name])._repr_png_()[:4] == b"\x89PNG"
+
+
+def test_an_axis_over_little_more_than_a_decade_has_numbers_on_it(benchmarks):
+    picture = benchmarks("tables").lines(
+        {"a panel": {"npvae": [(20, 3.0), (128, 12.0), (512, 60.0)]}}, "batch size", "milliseconds"
+    )
+    written = [label.get_text() for label in picture.axes[0].get_yticklabels()]
+    assert {"5", "10", "20", "50"} <= set(written)
+
+
+def test_threads_are_those_of_the_cores_and_one(benchmarks, monkeypatch):
+    threads, seen = benchmarks("threads"), []
+    monkeypatch.setattr(threads, "compare", lambda contestants, options: seen.append(contestants) or {"times": {}})
+    threads.measure(SimpleNamespace(quick=False, say=lambda text: None))
+    assert {(one[threads.MANY].threads, one[threads.ONE].threads) for one in seen} == {(None, 1)}
+    assert [one[threads.ONE].arguments["batch"] for one in seen] == [20, 20, 128, 128, 512, 512, 2048, 2048]
+
+
+@pytest.mark.parametrize(("milliseconds", "slow"), [(29, False), (31, True)])
+def test_the_guard_fails_above_three_times_the_matrix_products(milliseconds, slow, benchmarks, monkeypatch, capsys):
+    guard = benchmarks("guard")
+
+    class FakePeer:
+        def __init__(self, module, cores):
+            assert cores == 1
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def prepare(self, workload, **arguments):
+            assert arguments == {"model": "784-400-20", "batch": 128}
+
+        def burst(self, workload, seconds):
+            return {"step": milliseconds, "matrix products": 10}[workload]
+
+        def versions(self):
+            return {"BLAS kernels": "those"}
+
+    monkeypatch.setattr(guard, "Peer", FakePeer)
+    with pytest.raises(SystemExit, match="has become slower") if slow else contextlib.nullcontext():
+        guard.main()
+    assert f"a step takes {milliseconds / 10:.2f} times its matrix products" in capsys.readouterr().out
 
 
 def test_the_page_holds_every_result_of_the_folder_and_how_much_the_host_took(benchmarks, tmp_path):

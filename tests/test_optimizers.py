@@ -277,3 +277,12 @@ def test_subnormal_averages_become_0_every_64th_step_and_normal_ones_stay(dtype)
     assert np.array_equal(optimizer.v, gradients), "until then they are left alone"
     optimizer.step(theta, gradients)
     assert np.array_equal(optimizer.v, [tiny, -tiny, 0, 0])
+    assert np.array_equal(gradients, [tiny, -tiny, tiny / 2, -tiny / 2]), "they are the caller's"
+
+
+def test_parameters_that_are_subnormal_stay_so():
+    tiny = np.finfo(np.float32).tiny
+    theta, optimizer = np.array([tiny / 2, -tiny / 4], np.float32), Momentum(0.0)
+    for _ in range(FLUSH):
+        optimizer.step(theta, np.ones(2, np.float32))
+    assert np.array_equal(theta, [tiny / 2, -tiny / 4])

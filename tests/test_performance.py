@@ -339,8 +339,8 @@ def test_nor_does_it_where_it_sets_subnormal_averages_to_0(spy):
     assert spy.as_large_as(BLOCK + 1) == []
 
 
-def test_adam_takes_the_memory_of_one_block():
-    assert memory(stepper(Adam)[1])[0] < 1.1 * 4 * BLOCK
+def test_adam_takes_the_memory_of_one_block_which_fits_into_a_cache():
+    assert memory(stepper(Adam)[1])[0] < 1.1 * 4 * BLOCK < 300_000  # theta, grad, m, v and this: 1.3 MB of float32
 
 
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
