@@ -270,9 +270,9 @@ for seed in (1, 2, 3):
 # %% [markdown]
 # W has three directions, and a little of others. But the usual count, by the variance of the mean, is 6 or 7: the third
 # direction, whose eigenvalue is close to the water level, is shared by several latents. The loss hardly minds; it is two or three
-# hundredths of a nat from its optimum. (After 30,000 steps with 20 latents the count is 3, 3 and 4 for three seeds:
-# `benchmarks/LINEAR_VAE.md`.) To see the optimum and not the training, three things are made easier, and it is a matter of
-# seconds:
+# hundredths of a nat from its optimum. (After 100,000 steps with 20 latents the count is 3 for each of three seeds:
+# `benchmarks/reproduce/RESULTS.md`, beta = 5.) To see the optimum and not the training, three things are made easier, and it is a
+# matter of seconds:
 #
 # - **Fewer rows.** The optimum depends on the mean and the covariance alone. The 122 points +-sqrt(61 lambda_i) on the
 #   axes have the covariance of the digits in the coordinates of their principal directions (61 variances are not zero).

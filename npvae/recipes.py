@@ -218,8 +218,9 @@ def iwae_paper(data):
 
     Published: 86.76 nats, 19 active units, as the mean of L_5000 over the MNIST test set (npvae evaluate --samples 5000), not the
     loss below. What the paper leaves out and its code has: the output bias starts at the logit of the training pixels' mean,
-    worth about one nat (86.3 with it, 87.5 without, by others who followed). Its code further sums gradients over the
-    batch, which eps = 1e-4 notices, has beta1 = 0.99 and never shuffles; here are the paper's mean and 0.9, and rows are shuffled.
+    worth about one nat (86.31 with it, 87.16 without, by others; 86.31 and 87.42 in benchmarks/reproduce, with larger batches). Its
+    code further sums gradients over the batch, which eps = 1e-4 notices, has beta1 = 0.99 and never shuffles; here are the paper's
+    mean and 0.9, and rows are shuffled.
 
     Here: the paper, plus the bias of its code. All of it on MNIST takes hours; --epochs 364 is a ninth of it, with the same eight
     rates in the same proportions.

@@ -5,7 +5,9 @@ examples, no shrinking).
 """
 
 import gc
+import importlib
 import os
+import pathlib
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy: threads that wait for each other make small products slow
 
@@ -32,6 +34,13 @@ def pytest_collection_finish():
 def rng():
     """A generator of fixed seed, fresh for each test. Under @given draw a seed instead: strategies.seeds."""
     return np.random.default_rng(20240607)
+
+
+@pytest.fixture
+def reproduce(monkeypatch):
+    """A function: the name of a module of benchmarks.reproduce -> the module."""
+    monkeypatch.syspath_prepend(pathlib.Path(__file__).resolve().parents[1])
+    return lambda name: importlib.import_module(f"benchmarks.reproduce.{name}")
 
 
 @pytest.fixture
