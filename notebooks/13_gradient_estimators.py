@@ -547,4 +547,5 @@ for objective in (path_derivative, doubly_reparameterized, leave_one_out, import
 # Right on average is a claim about an integral: test it by quadrature where there are one or two numbers of noise, by a z-score
 # elsewhere, and see the test fail on a planted bias.
 #
-# **Next:** your own estimator. `compare_estimators` takes any function (vae, x, eps) that leaves its gradient in the model.
+# **Next:** your own estimator: `compare_estimators` takes any function (vae, x, eps) that leaves its gradient in the model. And
+# [14_published_numbers](14_published_numbers.ipynb), where these objectives have trained for hours, and what it was worth.

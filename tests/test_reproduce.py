@@ -3,6 +3,7 @@ the result files hold."""
 
 import importlib
 import json
+import math
 import os
 import pathlib
 import signal
@@ -53,6 +54,27 @@ def test_the_directions_hold_of_the_long_runs(name, reproduce):
     page = reproduce("page")
     for sentence, holds in page.card(name).directions(page.load(name)):
         assert holds, sentence
+
+
+def test_the_readme_quotes_the_result_files(reproduce):
+    page = reproduce("page")
+    pytorch, static, k1, k5, linear = (page.load(name) for name in CARDS)
+    worth = k5["k1"]["nll"] - k5["k5"]["nll"]
+    last = [outcome["curve"]["valid_loss"][-1] for outcome in pytorch.values()]
+    quoted = [
+        *(f"here {outcome['nll']:.2f} +- {outcome['error']:.2f}" for outcome in (k1["mean"], k1["zero"], static["one-layer"])),
+        f"{static['two-layers']['nll']:.2f} +- {static['two-layers']['error']:.2f} with two hidden layers",
+        f"{worth:.2f} nats and {k5['k5']['active_units']} against {k5['k1']['active_units']}",
+        "here {:.2f}, {:.2f} and {:.2f}".format(*last),
+        "within {:.4f} nats of it with 2 latents, {:.4f} with 5, {:.4f} with 10".format(
+            *(
+                math.ceil(1e4 * max(one["loss"] - linear[f"q-{q}"]["optimum"] for one in linear[f"q-{q}"]["runs"])) / 1e4
+                for q in (2, 5, 10)
+            )
+        ),
+    ]
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert [sentence for sentence in quoted if sentence not in readme] == []
 
 
 @pytest.mark.parametrize("name", CARDS)
