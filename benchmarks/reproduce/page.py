@@ -18,8 +18,8 @@ INTRODUCTION = """# Published numbers, reproduced
 
 Written by `python -m benchmarks.reproduce`, from runs that were really made. Nats per example, lower is better. *Accepted* is what
 was settled before the run; *standard error* is that of the mean over the test images: what other images would change. Another seed,
-or another draw of the same images' pixels, is not in it. *Time* is that of the training steps, one core, on a machine whose speed
-drifts by half.
+or another draw of the same images' pixels, is not in it. *Time* is that of the training steps, one core, and longer than need be
+where the machine had other work: what a card takes by itself stands above its protocol.
 
 **Each table stands for itself.** Grey pixels, the static binarization and pixels drawn afresh are three data sets: their numbers do
 not compare with each other (notebook 14)."""

@@ -23,9 +23,7 @@ from npvae import VAE, Adam, ReLU
 from npvae.data import load_dataset
 
 TITLE = "Static binarized MNIST: 784-400-40"
-TIME = (
-    "two runs of half an hour of one core (the ones below shared their cores with other work), and a minute each for the likelihood"
-)
+TIME = "two runs of half an hour of one core, and a minute each for the likelihood"
 FULL = {"data": "binarized-mnist", "binarize": None, "validation": "valid", "epochs": 500, "lr": 1e-4, "samples": 200}
 QUICK = {"data": "digits", "binarize": "static", "validation": "test", "epochs": 100, "lr": 1e-3, "samples": 50}
 RUNS = {"one-layer": {"hidden": (400,), "seed": 0}, "two-layers": {"hidden": (400, 400), "seed": 0}}
